@@ -5,7 +5,7 @@ import io
 import json
 import signal
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.github.exchange import READ, Answer, Fault, Token
+from tests.github.state import Pull
 from tests.unit.factories import make_comparison, make_result, make_trial, warn
 from tests.unit.history.places import make_record
 
@@ -423,6 +424,16 @@ def test_render_issue__keeps_what_an_open_issue_has_said() -> None:
     assert render_issue(worse, body) == (title, body)
 
 
+def test_render_issue__of_many_changes_fits_into_an_issue() -> None:
+    records = [record for day in range(60) for record in make_records(night(day, 200.0 if day < 40 else 150.0))]
+    point = find_all_change_points(make_series(records))[0]
+    many = [replace(point, first_after=f"{number:040}") for number in range(900)]
+    title, body = render_issue(many)
+    assert title == "The trend has 900 change points for the worse"
+    assert "\n800 more are on the trend's page." in body
+    assert len(body) < 65_536
+
+
 def test_schedule__whose_old_job_runs_again_reports_nothing_twice(step: Step, github: GitHubDouble) -> None:
     store(github).append(_records("bench.yml", range(40), 200))
     reports = 0
@@ -490,6 +501,37 @@ BOMB = io.BytesIO()
 with zipfile.ZipFile(BOMB, "w", zipfile.ZIP_BZIP2) as archive:
     archive.writestr("result.json", b" " * (40 << 20))
 CONTRADICTION = make_result(verdict="regressed").model_copy(update={"profiles": ()}).model_dump_json().encode()
+
+
+def publish_run(step: Step, github: GitHubDouble, pulls: Sequence[Pull], result: Result, **inputs: str) -> int:
+    """Publish what a run for a fork's branch has measured."""
+    run = github.state.run(pulls[0])
+    event = {"id": run.id, "head_sha": run.head_sha, "head_branch": run.head_branch, "conclusion": "success"}
+    event["head_repository"] = {"owner": {"login": "stranger"}}
+    (step.folder / "workflow_run.json").write_text(json.dumps({"workflow_run": event}), encoding="utf-8")
+    environ = {"GITHUB_EVENT_PATH": str(step.folder / "workflow_run.json")}
+    github.state.artifact(run, "bench-results", {"result.json": result.model_dump_json()})
+    return step.run(result, "workflow_run", environ=environ, publish="bench-results", **inputs)
+
+
+@pytest.mark.parametrize("measured", [0, 1, None])
+def test_step__that_publishes_for_two_pull_requests_of_one_branch_comments_on_the_measured_one(
+    step: Step, github: GitHubDouble, measured: int | None
+) -> None:
+    pulls = [github.state.pull(branch="x|y", repo="stranger/shop") for _ in range(2)]
+    pulls[1].head = pulls[0].head
+    ref = "refs/heads/x" if measured is None else f"refs/pull/{pulls[measured].number}/merge"
+    result = make_result(source=make_result().source.model_copy(update={"ref": ref}))
+    assert publish_run(step, github, pulls, result) == 0, step.log
+    commented = [number for number, pull in enumerate(pulls) if github.state.comments.get(pull.number)]
+    assert commented == ([] if measured is None else [measured])
+    assert ("the result does not say which of them was measured" in step.log) == (measured is None)
+
+
+def test_step__that_publishes_without_a_comment_writes_none(step: Step, github: GitHubDouble) -> None:
+    pull = github.state.pull(branch="x|y", repo="stranger/shop")
+    assert publish_run(step, github, [pull], make_result(), comment="never") == 0, step.log
+    assert not github.state.comments.get(pull.number)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from bench_action.github.client import Access
 from bench_action.github.comments import upsert_comment
 from bench_action.github.event import WorkflowRun
 from bench_action.github.issues import upsert_issue
-from bench_action.github.pulls import fetch_merge_base, fetch_pull_commits, find_pull
+from bench_action.github.pulls import fetch_merge_base, fetch_pull_commits, find_pulls
 from bench_action.github.texts import Origin, make_marker
 from bench_action.model.errors import InputError, PublishError
 from bench_action.report.comment import LONGEST
@@ -125,6 +125,24 @@ def test_upsert__a_later_run_or_attempt_replaces_its_own_comment_without_a_note(
     upsert_comment(access(github), 1, KEY, "first", FRONT)
     assert upsert_comment(access(github), 1, KEY, "second", replace(FRONT, step=step)).replaced == ""
     assert "replaces" not in bodies(github)[0]
+
+
+def test_upsert__another_job_with_one_key_is_noticed_if_it_is_run_again(github: GitHubDouble) -> None:
+    upsert_comment(access(github), 1, KEY, "first", FRONT)
+    again = Origin("front/bench.yml", "ci/other", "7/2/dd")
+    assert "`ci/front`" in upsert_comment(access(github), 1, KEY, "second", again).replaced
+
+
+def test_upsert__other_variants_of_one_configuration_are_another_benchmark(github: GitHubDouble) -> None:
+    one, other = (Origin(f"bench.yml {name}", f"{name}/bench", f"{number}/1/aa") for number, name in enumerate("ab"))
+    upsert_comment(access(github), 1, KEY, "first", one)
+    assert upsert_comment(access(github), 1, KEY, "second", other).replaced == "the benchmark of `bench.yml a`"
+
+
+def test_upsert__keys_of_other_letters_have_comments_of_their_own(github: GitHubDouble) -> None:
+    for key in ("前端", "后端", "a,b", "a_b", "x" * 101, "x" * 102):
+        upsert_comment(access(github), 1, key, f"of {key}")
+    assert len(bodies(github)) == 6
 
 
 def test_upsert__whose_answer_is_lost_recognises_its_own_comment(github: GitHubDouble) -> None:
@@ -248,13 +266,14 @@ def test_fetch_pull_commits__and_fetch_merge_base_are_what_github_says(github: G
     assert fetch_merge_base(access(github), pull.base.sha, pull.head.sha) == pull.base.sha
 
 
-def test_find_pull__of_a_fork_matches_branch_and_commit(github: GitHubDouble) -> None:
+def test_find_pulls__of_a_fork_match_branch_and_commit(github: GitHubDouble) -> None:
     pull = github.state.pull(branch="x|y", repo="stranger/shop")
     run = WorkflowRun(5, pull.head.sha, "x|y", "stranger")
-    assert find_pull(access(github), run) == pull.number
-    assert find_pull(access(github), WorkflowRun(5, "c" * 40, "x|y", "stranger")) is None
+    assert find_pulls(access(github), run) == [pull.number]
+    assert find_pulls(access(github), WorkflowRun(5, "c" * 40, "x|y", "stranger")) == []
+    assert find_pulls(access(github), WorkflowRun(5, pull.head.sha, "x|y", "")) == []
     pull.state = "closed"
-    assert find_pull(access(github), run) is None
+    assert find_pulls(access(github), run) == []
 
 
 def test_fetch_results__writes_the_newest_of_each_name_and_nothing_else(github: GitHubDouble, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench_action.config.schema import COMPOSE_FILES
+from bench_action.config.schema import USUAL_FILES
 from bench_action.git.sources import read_files, read_head_and_parents
 from bench_action.github.client import Access
 from bench_action.github.event import Event, WorkflowRun
@@ -54,7 +54,7 @@ def choose_revisions(baseline: str, event: Event, access: Access | None, folder:
     """
     checkout = Checkout.read(folder)
     if event.pull is not None:
-        event = _add_commits(event, access)
+        event = add_commits(event, access)
         require_pull_request(event, checkout)
     elif event.name == "merge_group":
         require_merge_group(event, checkout)
@@ -81,7 +81,7 @@ def require_no_configuration(
     base = choice.baseline
     if base is None:
         return
-    texts = read_files(folder, base, ("bench.yml", *COMPOSE_FILES), environ)
+    texts = read_files(folder, base, USUAL_FILES, environ)
     missing = next((name for name, text in texts.items() if _is_missed(folder / name, text)), "")
     if not missing:
         return
@@ -103,14 +103,16 @@ def explain_stranger(head: str, event: Event, access: Access) -> str:
     """Explain why a commit does not belong in the default branch's history; empty if it does.
 
     A job for the default branch may check out another commit. One of another repository, or one that this job has made,
-    is unknown to GitHub, and is what the workflow wants to measure.
+    is unknown to GitHub, and is what the workflow wants to measure. Raises PublishError if GitHub does not answer.
     """
     if not head or not event.sha or head == event.sha:
         return ""
     branch = event.ref.removeprefix("refs/heads/")
     try:  # with the branch as it is now, which may have newer commits than the job's
         known = fetch_merge_base(access, branch, head)
-    except PublishError:
+    except PublishError as error:
+        if error.status != 404:
+            raise
         return ""
     return "" if known == head else f"nothing was added, as {head[:_SHORT]} is not a commit of {_make_safe(branch)}"
 
@@ -140,14 +142,17 @@ def require_merge_group(event: Event, checkout: Checkout) -> None:
 
 
 def require_own_code(event: Event, run: WorkflowRun, checkout: Checkout) -> None:
-    """Raise InputError if HEAD is a fork's commit on `workflow_run`, whose token can write."""
-    owner = event.repository.partition("/")[0]
-    if run.head_owner.lower() != owner.lower() and checkout.head != event.sha and checkout.holds(run.head_sha):
-        raise InputError(
-            f"refused to run code of {_make_safe(run.head_owner)}'s fork on `workflow_run`",
-            cause="this event gives the job secrets and a token that can write, and anyone may open a pull request",
-            advice="measure in the `pull_request` workflow, and only publish here: see examples/fork-safe-publish.yml",
-        )
+    """Raise InputError if HEAD may be a fork's commit on `workflow_run`, whose token can write.
+
+    Any commit but the job's own may be the fork's: its branch may have been pushed to since.
+    """
+    if event.is_own(run) or checkout.head in {"", event.sha}:
+        return
+    raise InputError(
+        f"refused to run code of {_make_safe(run.head_owner) or 'a deleted repository'}'s fork on `workflow_run`",
+        cause="this event gives the job secrets and a token that can write, and anyone may open a pull request",
+        advice="measure in the `pull_request` workflow, and only publish here: see examples/fork-safe-publish.yml",
+    )
 
 
 def _explain_wrong_head(event: Event, checkout: Checkout) -> InputError:
@@ -159,12 +164,17 @@ def _explain_wrong_head(event: Event, checkout: Checkout) -> InputError:
             advice="add a step `uses: actions/checkout` before this one",
         )
     cause = "the checkout names another revision, or newer commits were pushed"
-    advice = _suggest_ref(f"refs/pull/{number}/merge")
+    advice = _suggest_ref("refs/pull/${{ github.event.pull_request.number }}/merge")
     if event.name == "pull_request_target":
         cause = "`pull_request_target` checks out the branch that the pull request would be merged into"
         advice = "trigger the workflow by `pull_request`, which checks out the pull request"
-    elif event.name == "issue_comment" and checkout.head == (event.sha or checkout.head):
-        cause = "`issue_comment` runs on the default branch, which actions/checkout checks out unless `ref` is set"
+    elif event.name == "issue_comment":
+        if checkout.head == (event.sha or checkout.head):
+            cause = "`issue_comment` runs on the default branch, which actions/checkout checks out unless `ref` is set"
+        advice = _suggest_ref(
+            "refs/pull/${{ github.event.issue.number }}/merge",
+            "check first who comments, as examples/label-or-comment.yml does; then ",
+        )
     return InputError(
         f"HEAD is not pull request #{number}: {_describe_head(checkout)}, and the head of the pull request is {head}",
         cause=cause,
@@ -172,7 +182,7 @@ def _explain_wrong_head(event: Event, checkout: Checkout) -> InputError:
     )
 
 
-def _add_commits(event: Event, access: Access | None) -> Event:
+def add_commits(event: Event, access: Access | None) -> Event:
     """Add the pull request's commits, from GitHub if the event does not name them. Raises InputError, PublishError."""
     if event.head_sha or event.pull is None:
         return event
@@ -219,9 +229,9 @@ def _describe_head(checkout: Checkout) -> str:
     return f"{checkout.folder} is at {checkout.head[:_SHORT] or 'no commit'}"
 
 
-def _suggest_ref(ref: str) -> str:
+def _suggest_ref(ref: str, before: str = "") -> str:
     """Suggest two lines for a workflow, which are printed below the first line of the advice."""
-    return f"add to the step that checks out the code:\n            with:\n              ref: {ref}"
+    return f"{before}add to the step that checks out the code:\n            with:\n              ref: {ref}"
 
 
 def _make_safe(name: str) -> str:

@@ -6,16 +6,17 @@ import posixpath
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from rich.console import Console
 
 from bench_action.action.inputs import Inputs
-from bench_action.action.revisions import choose_revisions, explain_stranger, require_no_configuration
+from bench_action.action.revisions import add_commits, choose_revisions, explain_stranger, require_no_configuration
 from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
 from bench_action.config.load import Project, find_configuration
@@ -31,7 +32,7 @@ from bench_action.github.artifacts import RESULT, MissingArtifactError, fetch_re
 from bench_action.github.client import Access
 from bench_action.github.commands import Commands
 from bench_action.github.event import Event, WorkflowRun
-from bench_action.github.pulls import find_pull
+from bench_action.github.pulls import find_pulls
 from bench_action.github.texts import Origin
 from bench_action.model.errors import BenchError, InputError, InterruptedRunError, PublishError
 from bench_action.model.hosts import Hosts, SshFiles
@@ -166,13 +167,13 @@ class Action:
         """Make the publisher of this job's own result. Of several shards, only the job that merges them comments."""
         return Publisher(
             self.commands,
-            Links(event.run_url),
+            Links(event.run_url, event.head_sha),
             event.pull if inputs.comment == "auto" and inputs.shard is None else None,
             access,
             inputs.comment_key,
             inputs.summary,
             self._say,
-            self._make_origin(str(inputs.config or "bench.yml"), inputs),
+            self._make_origin(inputs, str(inputs.config or "bench.yml"), [*inputs.variants, *inputs.profiles]),
         )
 
     def _merge(self, inputs: Inputs, event: Event, access: Access | None) -> Outcome:
@@ -180,6 +181,7 @@ class Action:
         publisher = self._make_publisher(inputs, event, access)
         folders = [self._workspace() / folder for folder in inputs.merge]
         try:
+            event, publisher = _name_commits(event, access, publisher)
             merged = merge_folders(folders, lambda folder: read_result(folder / RESULT))
             run = merged.run.model_copy(
                 update={"job": name_workflow_job(self.environ, inputs.matrix), "key": inputs.comment_key}
@@ -196,6 +198,7 @@ class Action:
         publisher = self._make_publisher(inputs, event, access)
         console = Console(file=self.stream, width=150, highlight=False)
         try:
+            event, publisher = _name_commits(event, access, publisher)
             options = self._make_options(inputs, event, access)
             require_baseline(inputs, event, options.baseline)
             with (
@@ -240,14 +243,18 @@ class Action:
         """Publish a result and add it to the history, and return what failed."""
         failures = self._attempt("publish", lambda: publisher.publish(result, inputs.output))
         if access is not None and _keeps_history(inputs, event):
-            if stranger := explain_stranger(result.source.head_sha, event, access):
-                self._say(f"history: {stranger}")
-                self.commands.annotate("notice", "history", stranger)
-                return failures
             history = HistoryPublisher(
                 self.commands, access, inputs.history_branch, inputs.trend_issue, event.repository_url, self._say
             )
-            failures += self._attempt("history", lambda: history.publish(result, inputs.output / "trend"))
+
+            def publish() -> None:
+                if stranger := explain_stranger(result.source.head_sha, event, access):
+                    self._say(f"history: {stranger}")
+                    self.commands.annotate("notice", "history", stranger)
+                else:
+                    history.publish(result, inputs.output / "trend")
+
+            failures += self._attempt("history", publish)
         return failures
 
     def _attempt(self, title: str, publish: Callable[[], None]) -> list[BenchError]:
@@ -308,17 +315,20 @@ class Action:
     ) -> None:
         """Publish the result of another job or, if it cannot be used, why not."""
         run, allowed = _require_workflow_run(event, access)
-        pull = find_pull(allowed, run)
-        if pull is None:
+        pulls = find_pulls(allowed, run) if inputs.comment == "auto" else []
+        links = Links(event.make_run_url(run.id), run.head_sha, foreign=True, fork=not event.is_own(run))
+        pull, origin = pulls[0] if len(pulls) == 1 else None, self._make_origin(inputs)
+        if not pulls and inputs.comment == "auto":
             self._say("no comment: no open pull request has the commit of that run as its head")
-        links = Links(event.make_run_url(run.id), foreign=True)
-        origin = self._make_origin("", inputs)
         publisher = Publisher(
             self.commands, links, pull, allowed, inputs.comment_key, inputs.summary, self._say, origin
         )
         try:
             result = read()
-            replace(publisher, origin=self._make_origin(result.run.config, inputs)).publish(result, folder)
+            if len(pulls) > 1:
+                pull = self._choose_pull(pulls, result)
+            origin = self._make_origin(inputs, result.run.config, _read_choice(result.run.command))
+            replace(publisher, pull=pull, origin=origin).publish(result, folder)
         except InputError as error:
             _publish_failure(publisher, error)
             raise
@@ -327,11 +337,21 @@ class Action:
                 _publish_failure(publisher, error, only_replace=True)
             raise
 
-    def _make_origin(self, config: str, inputs: Inputs) -> Origin:
-        """Identify this step for the comment's next writer."""
+    def _choose_pull(self, pulls: Sequence[int], result: Result) -> int | None:
+        """Choose the pull request that was measured, of several with the same head: the result only says which."""
+        for pull in pulls:
+            if result.source.ref == f"refs/pull/{pull}/merge":
+                return pull
+        names = ", ".join(f"#{pull}" for pull in pulls)
+        self._say(f"no comment: {names} have the same head, and the result does not say which of them was measured")
+        return None
+
+    def _make_origin(self, inputs: Inputs, config: str = "", choice: Sequence[str] = ()) -> Origin:
+        """Identify this step for the comment's next writer. `choice`: the variants and profiles that are measured."""
         run = "/".join(self.environ.get(name, "") for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT"))
         step = f"{run}/{secrets.token_hex(4)}" if run != "/" else ""
-        return Origin(config and posixpath.normpath(config), name_workflow_job(self.environ, inputs.matrix), step)
+        benchmark = " ".join([posixpath.normpath(config), *choice]) if config else ""
+        return Origin(benchmark, name_workflow_job(self.environ, inputs.matrix), step)
 
     def _read_inputs(self) -> tuple[Inputs, Event, Access | None]:
         inputs = Inputs.read(self.environ)
@@ -404,6 +424,19 @@ def _require_workflow_run(event: Event, access: Access | None) -> tuple[Workflow
             advice="see examples/fork-safe-publish.yml",
         )
     return event.workflow_run, access
+
+
+def _name_commits(event: Event, access: Access | None, publisher: Publisher) -> tuple[Event, Publisher]:
+    """Add a pull request's commits to the event, if GitHub can be asked, and its head to what the comment points to."""
+    event = event if access is None else add_commits(event, access)
+    return event, replace(publisher, links=replace(publisher.links, head=event.head_sha))
+
+
+def _read_choice(command: str) -> list[str]:
+    """Read the variants and profiles of a command that repeats a run, in the order of the action's inputs."""
+    words = command.split()
+    pairs = list(pairwise(words))
+    return [value for option in ("--variant", "--profile") for name, value in pairs if name == option]
 
 
 def identify_job(environ: Mapping[str, str], step: str) -> str:

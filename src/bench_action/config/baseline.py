@@ -17,7 +17,7 @@ from bench_action.config.load import (
     read_config,
 )
 from bench_action.config.paths import PathProblem, find_problem
-from bench_action.config.schema import Profile
+from bench_action.config.schema import USUAL_FILES, Profile
 from bench_action.config.secrets import NONE_ALLOWED, Secrets
 from bench_action.model.errors import InputError
 
@@ -69,6 +69,22 @@ class Baseline:
 def name_base(commit: str) -> str:
     """Name base in messages: "base `1a2b3c4`", or "base" if its commit is unknown."""
     return f"base `{commit[:_SHORT]}`" if commit else "base"
+
+
+def require_own_choice(head: Project, folder: Path, commit: str = "", *, moved_from: str = "") -> None:
+    """Require that base has no other configuration that would be chosen before head's if none is named.
+
+    Otherwise who removes bench.yml from a project with a compose file replaces base's rules by none. The parameters are
+    those of `load_base`. Raises InputError.
+    """
+    before = USUAL_FILES[: USUAL_FILES.index(head.file)] if head.file in USUAL_FILES else ()
+    missed = (name for name in before if name != moved_from and not (head.folder / name).is_file())
+    if (name := next((name for name in missed if (folder / name).is_file()), None)) is not None:
+        raise InputError(
+            f"no {name} found, and {name_base(commit)} has one".replace("`", ""),
+            cause=f"it was removed or moved, and {head.file} would take its place",
+            advice="set `config:` (--config) to the file that describes the benchmark",
+        )
 
 
 def load_base(

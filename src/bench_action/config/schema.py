@@ -57,6 +57,7 @@ Condition = Literal["service_started", "service_healthy", "service_completed_suc
 
 BUILT_IN = "built-in"
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")  # their usual names
+USUAL_FILES = ("bench.yml", *COMPOSE_FILES)  # the first of them that a folder has is its configuration
 # `${name.part}` and `{{name.part}}` are other programs' own
 PLACEHOLDER = re.compile(r"(?<![{$])\{([a-z][a-z0-9-]*)\.([a-z]+)\}(?!\})")
 SECRET = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # `$${` is a literal `${`, as in a compose file

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from bench_action.config.baseline import Baseline, fill_in_base_commit, load_base, make_unreadable_base
+from bench_action.config.baseline import (
+    Baseline,
+    fill_in_base_commit,
+    load_base,
+    make_unreadable_base,
+    require_own_choice,
+)
 from bench_action.config.control import add_control
 from bench_action.config.environment import check_environment, drop_unusable_variants
 from bench_action.config.load import Project, fill_in_commit, load_project
@@ -111,6 +117,8 @@ def _load_base(
     except InputError as error:
         return make_unreadable_base(head, commit, error)
     former = find_former_name(head.folder, head.file, commit, options.git)
+    if options.config is None:
+        require_own_choice(head, folder, commit, moved_from=former)
     narrowed = {"variants": options.variants, "profiles": options.profiles}
     adopts = options.rules == "head"
     base = load_base(

@@ -19,7 +19,8 @@ _API, _SERVER = "https://api.github.com", "https://github.com"
 class WorkflowRun:
     """The run that a `workflow_run` event is about: its commit, its branch, and the owner of that branch's fork.
 
-    `failed`: whether one of its jobs failed, or it was cancelled.
+    `head_branch`, `head_owner`: empty if unknown, as after the fork was deleted. `failed`: whether one of its jobs
+    failed, or it was cancelled.
     """
 
     id: int
@@ -85,6 +86,10 @@ class Event:
         """Whether it is about code that is not merged yet, which HEAD must be."""
         return self.pull is not None or self.name == "merge_group" or self.workflow_run is not None
 
+    def is_own(self, run: WorkflowRun) -> bool:
+        """Whether a run measured a branch of this repository's owner, and no fork's."""
+        return run.head_owner.lower() == self.repository.partition("/")[0].lower()
+
     @property
     def repository_url(self) -> str:
         """The address of the repository's page."""
@@ -110,10 +115,10 @@ def _is_on_default_branch(environ: Mapping[str, str], payload: Mapping[str, Any]
 
 
 def _parse_workflow_run(run: Mapping[str, Any]) -> WorkflowRun | None:
-    identity, branch = _parse_number(run.get("id")), run.get("head_branch")
-    owner = _get_part(_get_part(run, "head_repository"), "owner").get("login")
-    if identity is None or not isinstance(branch, str) or not isinstance(owner, str):
+    if (identity := _parse_number(run.get("id"))) is None:
         return None
+    texts = run.get("head_branch"), _get_part(_get_part(run, "head_repository"), "owner").get("login")
+    branch, owner = (text if isinstance(text, str) else "" for text in texts)
     failed = run.get("conclusion") in {"failure", "cancelled", "timed_out", "startup_failure"}
     return WorkflowRun(identity, _parse_sha(run.get("head_sha")), branch, owner, failed)
 

@@ -32,20 +32,20 @@ def fetch_pull_commits(access: Access, number: int) -> tuple[str, str]:
     return asyncio.run(ask())
 
 
-def find_pull(access: Access, run: WorkflowRun) -> int | None:
-    """Find the open pull request whose head is the commit that a run was for; None if its branch has moved on.
+def find_pulls(access: Access, run: WorkflowRun) -> list[int]:
+    """Find the open pull requests whose head is the commit that a run was for; none if its branch has moved on.
 
     GitHub does not name the pull request of a fork's run, and the fork's artifact cannot be trusted to. Raises
     PublishError.
     """
+    if not run.head_owner or not run.head_branch:
+        return []
 
-    async def ask() -> int | None:
+    async def ask() -> list[int]:
         query = {"head": f"{run.head_owner}:{run.head_branch}", "state": "open", "per_page": "100"}
         async with open_client(access) as client:
-            async for pull in client.getiter(_PULLS, {"repository": access.repository, **query}):
-                head = pull["head"]
-                if head["sha"] == run.head_sha and head["ref"] == run.head_branch:
-                    return int(pull["number"])
-        return None
+            pulls = client.getiter(_PULLS, {"repository": access.repository, **query})
+            heads = [(int(pull["number"]), pull["head"]) async for pull in pulls]
+        return [number for number, head in heads if (head["sha"], head["ref"]) == (run.head_sha, run.head_branch)]
 
     return asyncio.run(ask())

@@ -1,5 +1,6 @@
 """Comments and issues that we write on GitHub: recognised by their author and first line, and written once."""
 
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What wrote a text: the configuration as the job names it, the job, and the run and step. Empty if unknown.
+    """What wrote a text: the benchmark, the job, and the run, its attempt and the step. Empty if unknown.
+
+    `benchmark`: the configuration as the job names it, and the variants and profiles that it chooses.
 
     It is in the text's last line, which is not shown, so that the next writer knows whether the text is its own.
     """
 
-    config: str = ""
+    benchmark: str = ""
     job: str = ""
     step: str = ""
 
@@ -54,15 +57,17 @@ class Origin:
         mine, its = self.parts, before.parts
         if mine[0] and its[0] and mine[0] != its[0]:
             return f"the benchmark of `{its[0]}`"
-        same_run = mine[2].rpartition("/")[0] == its[2].rpartition("/")[0]
-        if mine[2] and same_run and mine[2] != its[2]:
+        (my_run, *my_rest), (its_run, *its_rest) = (parts[2].split("/") for parts in (mine, its))
+        # a job that is run again is the same one in another attempt
+        other = mine[1] != its[1] or (my_rest[:1] == its_rest[:1] and my_rest != its_rest)
+        if my_run and my_run == its_run and other:
             return f"the job `{its[1]}` of the same workflow run" if its[1] else "another job of the same workflow run"
         return ""
 
     @property
     def parts(self) -> tuple[str, str, str]:
         """Its three texts, without anything that ends an HTML comment or is markup."""
-        return _make_inert(self.config), _make_inert(self.job), _make_inert(self.step)
+        return _make_inert(self.benchmark), _make_inert(self.job), _make_inert(self.step)
 
 
 UNKNOWN: Final = Origin()
@@ -84,12 +89,20 @@ async def find_author(client: Client) -> Author:
 
 
 def make_marker(key: str) -> str:
-    """Make the first line of a text, which GitHub does not show, and by which the next run finds it."""
-    return f"<!-- bench-action:{_make_inert(key)} -->"
+    """Make the first line of a text, which GitHub does not show, and by which the next run finds it.
+
+    A key that has to be changed for it gets a hash, as another one may become the same text.
+    """
+    inert = _make_inert(key)
+    return f"<!-- bench-action:{inert}{'' if inert == key else f' {_hash(key)}'} -->"
 
 
 def _make_inert(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._/ -]", "_", text)[:100].replace("--", "-_")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 async def write_once(what: str, write: Callable[[], Awaitable[str]]) -> str:

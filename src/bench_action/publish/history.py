@@ -23,7 +23,7 @@ _NO_HISTORY = (
     "the token may not write to the repository: give the job `permissions: contents: write`, or set "
     "`history-branch: none`"
 )
-_MOST_KNOWN = 50  # lines of an issue that stay
+_MOST_LINES = 100  # of an issue, which GitHub limits to 65,536 characters
 _NO_ISSUE = (
     "the token may not write issues, or the repository has none: give the job `permissions: issues: write`, or set "
     "`trend-issue: false`"
@@ -100,5 +100,7 @@ def render_issue(worse: Sequence[ChangePoint], former: str = "") -> tuple[str, s
     parts = (benchmark.config, benchmark.job, benchmark.key)
     name = escape_text(" · ".join(part for part in parts if part))
     lines = [f"Benchmark: {name}", ""] if name else []
-    lines += [*new, *known[:_MOST_KNOWN]]
+    lines += [*new, *known][:_MOST_LINES]
+    if lost > _MOST_LINES:
+        lines.append(f"\n{lost - _MOST_LINES} more are on the trend's page.")
     return title, "\n".join([*lines, "", escape_text(describe_false_alarms())])

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Mapping, Sized
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +77,31 @@ class Publisher:
         Raises PublishError once everything else has been published, and InputError, before anything is published, for
         another job's result that cannot be shown.
         """
-        texts = self._render(result, folder)
-        if self.summary:
-            self.commands.write_summary(texts.summary, texts.comment)
-        for level, title, message in texts.annotations:
-            self.commands.annotate(level, title, message)
-        self.commands.set_outputs(texts.outputs)
-        self._write_comment(texts.comment)
+        self._publish(self._render(result, folder))
 
     def publish_failure(self, error: BenchError, *, only_replace: bool = False) -> None:
         """Publish why there is no result. `only_replace`: begin no comment for it. Raises PublishError."""
         text = render_failure(error, self.links)
-        if self.summary:
-            self.commands.write_summary(text, text)
-        self.commands.annotate("error", "bench-action", str(error))
-        self.commands.set_outputs({"verdict": "invalid", "compared": "0"})
-        self._write_comment(text, only_replace=only_replace)
+        outputs = {"verdict": "invalid", "compared": "0"}
+        self._publish(Texts(text, text, [("error", "bench-action", str(error))], outputs), only_replace=only_replace)
+
+    def _publish(self, texts: Texts, *, only_replace: bool = False) -> None:
+        """Publish each text; a part that fails takes no other with it. Raises the first PublishError at the end."""
+        for level, title, message in texts.annotations:
+            self.commands.annotate(level, title, message)
+        failures = []
+        for publish in (
+            partial(self.commands.write_summary, texts.summary, texts.comment) if self.summary else None,
+            partial(self.commands.set_outputs, texts.outputs),
+            partial(self._write_comment, texts.comment, only_replace=only_replace),
+        ):
+            try:
+                if publish is not None:
+                    publish()
+            except PublishError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _render(self, result: Result, folder: Path | None) -> Texts:
         """Render everything. What another job measured may contradict itself in any way."""

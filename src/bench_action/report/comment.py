@@ -32,10 +32,16 @@ _MOST_METHOD = 30
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What a comment points to. `run_url`: the job's page, with log and artifacts; `foreign`: a fork's job measured."""
+    """What a comment points to. `run_url`: the job's page, with log and artifacts.
+
+    `head`: the pull request's commit, which the comment is about; empty if unknown. `foreign`: another job measured,
+    whose result is not trusted; `fork`: that of a fork.
+    """
 
     run_url: str = ""
+    head: str = ""
     foreign: bool = False
+    fork: bool = False
 
 
 _RESULTS, _METHOD, _LOG = "All results", "How this was measured, and how to repeat it", "Last lines of the log"
@@ -76,18 +82,19 @@ def _render_headline(view: View, links: Links) -> str:
     """Render only what everybody reads first, and who has measured it."""
     headline = escape_text(f"{view.mark} bench-action: {view.headline}".strip()[:_LONGEST_HEADLINE])
     rest = "The rest is too long for a comment: it is in the report."
-    return f"### {headline}\n\n{rest}\n\n<sub>{_make_footer(links, '')}</sub>\n"
+    return f"### {headline}\n\n{rest}\n\n<sub>{_make_footer(links)}</sub>\n"
 
 
 def render_failure(error: BenchError, links: Links) -> str:
-    """Render markdown for a run that ended before there was a result, or for a fork's result that is unusable."""
+    """Render markdown for a run that ended before there was a result, or for another job's that is unusable."""
     page = markdown_environment().get_template("failure.md.j2")
     log = ["\n".join(error.log)[:20_000]]
-    return _tidy(page.render(error=error, foreign=links.foreign, log=log, footer=_make_footer(links, "")))
+    result = "the fork's result" if links.fork else "the other job's result"
+    failed = f"use {result}" if links.foreign else "measure"
+    return _tidy(page.render(error=error, failed=failed, log=log, footer=_make_footer(links)))
 
 
 def _render(result: Result, view: View, links: Links, changes: Table | None, sections: Sequence[Section]) -> str:
-    base = result.source.base_sha[:7]
     first = next(iter(list_losses(result)), None)
     counted = first is None or first.method == "count"
     return _tidy(
@@ -107,7 +114,7 @@ def _render(result: Result, view: View, links: Links, changes: Table | None, sec
             uncompared=_shorten(view.uncompared),
             folds={fold: [section for section in sections if section.fold == fold] for fold in _FOLDS},
             unfolded="" if result.compared else _LOG,
-            footer=_make_footer(links, f"base {escape_text(base)}" if base else ""),
+            footer=_make_footer(links, result.source.base_sha),
         )
     )
 
@@ -247,10 +254,12 @@ def _keep_plain(text: str) -> str:
     return re.sub(r"[^\w .,/@·-]", "_", remove_invisible(text))[:80]
 
 
-def _make_footer(links: Links, base: str) -> str:
-    parts = [base, f"[log and artifacts]({links.run_url})" if links.run_url else ""]
-    foreign = "measured by the fork's own job, so these figures are unverified" if links.foreign else ""
-    return " · ".join(filter(None, ["bench-action", *parts, foreign]))
+def _make_footer(links: Links, base: str = "") -> str:
+    """Say which commits a comment is about, as newer ones may have been pushed, and who measured them."""
+    commits = [f"{name} {escape_text(sha[:7])}" for name, sha in (("head", links.head), ("base", base)) if sha]
+    log = f"[log and artifacts]({links.run_url})" if links.run_url else ""
+    fork = "measured by the fork's own job, so these figures are unverified" if links.fork else ""
+    return " · ".join(filter(None, ["bench-action", *commits, log, fork]))
 
 
 def _tidy(text: str) -> str:

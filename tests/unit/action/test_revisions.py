@@ -99,7 +99,9 @@ def test_any_other_commit_is_refused_with_the_lines_to_add(
     assert "HEAD is not pull request #5" in text
     assert git(merged, "rev-parse", "HEAD")[:7] in text
     assert git(merged, "rev-parse", "feature")[:7] in text
-    assert "            with:\n              ref: refs/pull/5/merge" in text
+    number = "issue" if name == "issue_comment" else "pull_request"
+    assert f"            with:\n              ref: refs/pull/${{{{ github.event.{number}.number }}}}/merge" in text
+    assert ("check first who comments" in text) == (name == "issue_comment")
     assert ("default branch" in text) == (name == "issue_comment")
 
 
@@ -201,17 +203,25 @@ def test_names_of_branches_are_only_text(merged: Path) -> None:
     [
         ("feature", "stranger", True),
         ("main", "stranger", True),
+        ("newer", "stranger", True),
+        ("feature", "", True),
         ("main^1", "stranger", False),
         ("feature", "Org", False),
     ],
 )
 def test_workflow_run_never_runs_a_forks_code(merged: Path, revision: str, owner: str, refused: bool) -> None:
-    """Its token can write, like that of `pull_request_target`; a merge of the fork's commit is its code too."""
-    git(merged, "switch", "--quiet", "--detach", revision)
+    """Its token can write, like that of `pull_request_target`; a merge of the fork's commit is its code too.
+
+    The fork may have pushed newer commits since, or may have been deleted.
+    """
+    git(merged, "switch", "--quiet", "--detach", "feature" if revision == "newer" else revision)
+    for message in ("newer", "newest") if revision == "newer" else ():
+        git(merged, "commit", "--quiet", "--allow-empty", "--message", message)
     base, head = git(merged, "rev-parse", "main^1"), git(merged, "rev-parse", "feature")
     run = WorkflowRun(7, head, "feature", owner)
     event = Event("workflow_run", "org/shop", ref="refs/heads/main", sha=base, workflow_run=run)
     if refused:
-        assert "refused to run code of stranger's fork on `workflow_run`" in read_refusal(event, merged)
+        name = owner or "a deleted repository"
+        assert f"refused to run code of {name}'s fork on `workflow_run`" in read_refusal(event, merged)
     else:
         assert choose_revisions("auto", event, None, merged).baseline is None

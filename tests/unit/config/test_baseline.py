@@ -1,13 +1,15 @@
 """What base lacks excludes the variants that it affects, and never ends the run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.git import git
 
-from bench_action.config.baseline import load_base
+from bench_action.config.baseline import load_base, require_own_choice
 from bench_action.config.load import Project, load_project
+from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
 
@@ -61,6 +63,33 @@ def test_load_base__without_a_configuration_head_introduces_the_benchmark(head: 
         "extra": ("new", "base `1a2b3c4` has no `bench.yml`, `seed.sql` or `extra/Dockerfile`"),
     }
     assert base.project.config.variants == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "moved_from", "missed"),
+    [
+        (["compose.yml", "bench.yml"], "", "bench.yml"),
+        (["docker-compose.yml", "compose.yaml"], "", "compose.yaml"),
+        (["docker-compose.yml", "compose.yaml"], "compose.yaml", ""),  # it has another name only
+        (["compose.yaml", "compose.yml"], "", ""),  # head's would be chosen in base as well
+        (["compose.yaml"], "", ""),
+        (["load.yml", "bench.yml"], "", ""),  # a name that is never chosen
+    ],
+)
+def test_require_own_choice__misses_what_would_be_chosen_in_base(
+    head: Project, tmp_path: Path, names: list[str], moved_from: str, missed: str
+) -> None:
+    base = tmp_path / "other"
+    for folder, files in ((tmp_path / "own", names[:1]), (base, names)):
+        folder.mkdir()
+        for name in files:
+            (folder / name).write_text("services: {}", encoding="utf-8")
+    own = replace(head, folder=tmp_path / "own", file=names[0])
+    if not missed:
+        require_own_choice(own, base, COMMIT, moved_from=moved_from)
+        return
+    with pytest.raises(InputError, match=f"^no {missed} found, and base 1a2b3c4 has one"):
+        require_own_choice(own, base, COMMIT, moved_from=moved_from)
 
 
 def test_load_base__that_adopts_heads_configuration(head: Project, tree: Tree) -> None:

@@ -51,6 +51,8 @@ def test_event__of_a_push_is_about_no_pull_request(tmp_path: Path) -> None:
 def test_event__of_a_workflow_run_says_whose_commit_ran(tmp_path: Path) -> None:
     run = {"id": 5, "head_sha": HEAD, "head_branch": "x|y", "head_repository": {"owner": {"login": "stranger"}}}
     assert read(tmp_path, {"workflow_run": run}).workflow_run == WorkflowRun(5, HEAD, "x|y", "stranger")
+    run["head_repository"] = None  # the fork was deleted since
+    assert read(tmp_path, {"workflow_run": run}).workflow_run == WorkflowRun(5, HEAD, "x|y", "")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_event__of_a_workflow_run_says_whose_commit_ran(tmp_path: Path) -> None:
         {"pull_request": {"number": "7"}},
         {"pull_request": {"number": True}},
         {"pull_request": {"number": -1, "head": {"sha": "$(id)"}}},
-        {"workflow_run": {"id": 5, "head_branch": None}},
+        {"workflow_run": {"id": "5", "head_branch": None}},
         {"issue": "none"},
     ],
 )

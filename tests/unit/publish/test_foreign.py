@@ -48,7 +48,7 @@ def publish(folder: Path, content: Any) -> tuple[str, str]:
     summary.unlink(missing_ok=True)
     (folder / "result.json").write_text(json.dumps(content), encoding="utf-8")
     commands = Commands(log, {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(folder / "output")})
-    Publisher(commands, Links(RUN, foreign=True)).publish(read_foreign_result(folder), None)
+    Publisher(commands, Links(RUN, foreign=True, fork=True)).publish(read_foreign_result(folder), None)
     return summary.read_text(encoding="utf-8"), log.getvalue()
 
 
@@ -114,7 +114,7 @@ def replace_texts(value: Any, text: str, *, key: str = "") -> Any:
 def test_publish__no_text_is_a_mention_a_link_a_picture_or_a_heading(tmp_path: Path, text: str) -> None:
     stored = replace_texts(whole(), text)
     summary, log = publish(tmp_path, stored)
-    comment = render_comment(read_foreign_result(tmp_path), Links(RUN, foreign=True))
+    comment = render_comment(read_foreign_result(tmp_path), Links(RUN, foreign=True, fork=True))
     for markdown in (summary, comment):
         html = cmarkgfm.github_flavored_markdown_to_html(markdown, options=Options.CMARK_OPT_UNSAFE)
         for heading in ("h1", "h2"):  # of the report's own
@@ -128,7 +128,7 @@ def test_publish__the_commit_of_base_is_only_text(tmp_path: Path) -> None:
     for text in ("@github", "\n\n# OWN", "<del>a", "[a](b)"):
         stored["source"]["base_sha"] = text
         (tmp_path / "result.json").write_text(json.dumps(stored), encoding="utf-8")
-        comment = render_comment(read_foreign_result(tmp_path), Links(RUN, foreign=True))
+        comment = render_comment(read_foreign_result(tmp_path), Links(RUN, foreign=True, fork=True))
         assert_powerless(cmarkgfm.github_flavored_markdown_to_html(comment, options=Options.CMARK_OPT_UNSAFE))
 
 
@@ -141,7 +141,7 @@ def test_publish__the_summary_has_no_picture_as_none_is_next_to_it(tmp_path: Pat
 def test_publish__nothing_invisible_is_shown(tmp_path: Path) -> None:
     stored = replace_texts(whole(), "a\u061c\u00ad\u2063\ufeff\U000e0041b\u202e")
     summary, log = publish(tmp_path, stored)
-    comment = render_comment(read_foreign_result(tmp_path), Links(RUN, foreign=True))
+    comment = render_comment(read_foreign_result(tmp_path), Links(RUN, foreign=True, fork=True))
     for text in (summary, comment, log):
         assert "ab" in text
         assert not set(text) & set("\u061c\u00ad\u2063\ufeff\U000e0041\u202e")
@@ -209,7 +209,7 @@ def test_read_foreign_result__advises_no_command_of_a_stranger(tmp_path: Path, c
 def test_comment__however_long_a_stranger_s_rules_are_says_that_figures_are_unverified() -> None:
     changes = tuple(RuleChange(what="x" * 4000, before="y" * 4000, after="z" * 4000) for _ in range(6))
     result = make_result().model_copy(update={"rule_changes": changes})
-    text = render_comment(result, Links(RUN, foreign=True))
+    text = render_comment(result, Links(RUN, foreign=True, fork=True))
     assert len(text) <= 65_000
     assert text.startswith("### ")
     assert "these figures are unverified" in text.splitlines()[-1]

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.factories import make_comparison, make_result, warn
 
 from bench_action.github.commands import Commands
-from bench_action.model.errors import InputError, StackError
+from bench_action.model.errors import InputError, PublishError, StackError
 from bench_action.model.warning import Code
 from bench_action.publish.result import Publisher, list_annotations, make_outputs, read_foreign_result
 from bench_action.report.comment import Links
@@ -55,6 +55,13 @@ def test_publisher__without_a_pull_request_writes_summary_and_outputs(tmp_path: 
     environ = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), "GITHUB_OUTPUT": str(tmp_path / "output")}
     Publisher(Commands(io.StringIO(), environ), Links()).publish(make_result(), Path("out"))
     assert "bench-action" in (tmp_path / "summary").read_text(encoding="utf-8")
+    assert "verdict<<" in (tmp_path / "output").read_text(encoding="utf-8")
+
+
+def test_publisher__whose_summary_cannot_be_written_publishes_the_rest(tmp_path: Path) -> None:
+    environ = {"GITHUB_STEP_SUMMARY": str(tmp_path), "GITHUB_OUTPUT": str(tmp_path / "output")}
+    with pytest.raises(PublishError, match="GITHUB_STEP_SUMMARY"):
+        Publisher(Commands(io.StringIO(), environ), Links()).publish(make_result(), Path("out"))
     assert "verdict<<" in (tmp_path / "output").read_text(encoding="utf-8")
 
 

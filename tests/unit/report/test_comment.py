@@ -220,6 +220,25 @@ def assert_powerless(html: str) -> None:
     assert not re.findall(r"(?<!\w)@\w|\w#\d|(?<!\w)#\d|\bGH-\d|https?://|\bwww\.", prose, re.IGNORECASE)
 
 
+@pytest.mark.parametrize(
+    ("links", "what"),
+    [
+        (Links(RUN, "8f2c1a9" * 5), "could not measure: "),
+        (Links(RUN, "8f2c1a9" * 5, foreign=True), "could not use the other job's result: "),
+        (Links(RUN, "8f2c1a9" * 5, foreign=True, fork=True), "could not use the fork's result: "),
+    ],
+)
+def test_comment__names_the_commit_that_it_is_about(links: Links, what: str) -> None:
+    """A newer one may have been pushed since, or its run cancelled."""
+    result = make_compared(make_paired(940))
+    footer = render_comment(result, links).splitlines()[-1]
+    assert footer.startswith(f"<sub>bench-action · head 8f2c1a9 · base {result.source.base_sha[:7]} · [log")
+    assert ("unverified" in footer) == links.fork
+    failure = render_failure(StackError("web did not start"), links)
+    assert f"### ⚪ bench-action {what}web did not start" in failure
+    assert failure.splitlines()[-1].startswith("<sub>bench-action · head 8f2c1a9 · [log")
+
+
 def test_failure__keeps_a_log_inside_its_fence() -> None:
     error = StackError("aiohttp@base did not start", cause="@octocat", log=["line", "```", "</details>", "@octocat"])
     text = render_failure(error, Links(RUN))
