@@ -13,6 +13,7 @@ from bench_action.compare.summary import summarise, trial_values
 from bench_action.compare.verdict import collect_warnings, decide_verdict
 from bench_action.model.result import Comparison, Errors, Trial
 from bench_action.model.warning import Code
+from bench_action.stats.interval import LEAST_BLOCKS
 
 pytestmark = pytest.mark.unit
 
@@ -47,12 +48,14 @@ def test_summarise__requests_are_a_trials_mean_and_errors_add_up() -> None:
 
 
 def test_summarise__metrics_are_medians_over_blocks() -> None:
-    trials = [make_trial(block=block, speed=speed) for block, speed in enumerate((100, 900, 110))]
+    trials = [make_trial(block=block, speed=speed) for block, speed in enumerate((100, 900, 110, 120))]
     (summary,) = summarise([*trials, make_count(queries=30)], SUBJECTS)
     speed = summary.metrics["requests_per_second"]
-    assert [speed.median, speed.mean] == pytest.approx([110, 370])
+    assert [speed.median, speed.mean] == pytest.approx([115, 307.5])
     assert speed.ci_low is not None
-    assert speed.ci_low < 110
+    assert speed.ci_low < 115
+    (few,) = summarise(trials[:3], SUBJECTS)
+    assert few.metrics["requests_per_second"].ci_low is None
     assert (speed.unit, speed.better) == ("1/s", "higher")
     assert summary.metrics["queries_per_request"].median == 3
     assert summary.metrics["startup_s"].median == 0.5
@@ -119,7 +122,7 @@ def test_compare_variants__ratio_is_head_over_base(speeds: list[tuple[int, int]]
     assert found.difference == pytest.approx(found.head_value - found.base_value)
     assert found.blocks == len(speeds)
     assert (found.base, found.head, found.variant) == ("django", "aiohttp", "aiohttp")
-    assert (found.ci_low is None) == (len(speeds) == 1)
+    assert (found.ci_low is None) == (len(speeds) < LEAST_BLOCKS)
 
 
 def test_compare_variants__a_clear_difference_is_significant_and_relevant_but_not_judged() -> None:

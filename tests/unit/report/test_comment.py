@@ -230,9 +230,9 @@ def assert_powerless(html: str) -> None:
 )
 def test_comment__names_the_commit_that_it_is_about(links: Links, what: str) -> None:
     """A newer one may have been pushed since, or its run cancelled."""
-    result = make_compared(make_paired(940))
-    footer = render_comment(result, links).splitlines()[-1]
-    assert footer.startswith(f"<sub>bench-action · head 8f2c1a9 · base {result.source.base_sha[:7]} · [log")
+    source = make_result().source.model_copy(update={"base_sha": "1a2b3c4" * 5})
+    footer = render_comment(make_result(source=source), links).splitlines()[-1]
+    assert footer.startswith("<sub>bench-action · head 8f2c1a9 · base 1a2b3c4 · [log")
     assert ("unverified" in footer) == links.fork
     failure = render_failure(StackError("web did not start"), links)
     assert f"### ⚪ bench-action {what}web did not start" in failure
