@@ -98,6 +98,16 @@ def test_junit__a_failure_has_the_report_s_sentence_and_the_figures() -> None:
     assert float(properties["gate"]) > 0
 
 
+def test_junit__a_base_that_failed_its_checks_is_skipped_and_no_error() -> None:
+    failed = make_subject("aiohttp", revision="base", verified=False, failure="GET /: 500, not 200")
+    missing = NotCompared(cell="aiohttp · article-500", status="base-failed", reason="base failed its checks")
+    result = make_result([make_trial()], subjects=(make_subject("aiohttp"), failed), not_compared=(missing,))
+    cases = read_cases(result)
+    assert not [case for case in cases.values() if case.find("error") is not None]
+    assert cases["aiohttp · article-500", "comparison with base"].find("skipped") is not None
+    assert [name for suite, name in cases if suite == "checks"] == ["checks of aiohttp"]
+
+
 def test_junit__the_time_of_a_cell_is_that_of_its_trials() -> None:
     result = _RUNS["unchanged"]
     total_s = sum(float(c.attrib["time"]) for (suite, _), c in read_cases(result).items() if "article" in suite)
