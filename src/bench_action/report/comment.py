@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench_action.compare.verdict import is_loss
+from bench_action.compare.verdict import is_judged, is_loss
 from bench_action.config.gates import AT_RATE
 from bench_action.model.errors import BenchError
 from bench_action.model.result import Comparison, Result, split_route
@@ -170,9 +170,13 @@ def _describe_calm_cells(result: Result) -> str:
     """Name the cells that the table leaves out because nothing in them moved, each with its detectable change."""
     comparisons = _list_compared(result)
     moved = {c.whole_cell for c in comparisons if _has_moved(c)}
-    calm = [c for c in comparisons if c.metric == "requests_per_second" and c.cell not in moved]
+    still = [c for c in comparisons if not c.route and c.cell not in moved]
+    calm: dict[str, Comparison] = {}  # each with its most telling metric: a k6 script has no requests/s
+    for c in still:
+        if c.metric == "requests_per_second" or is_judged(c):
+            calm.setdefault(c.cell, c)
     cells = []
-    for c in calm[:_MOST_CELLS]:
+    for c in list(calm.values())[:_MOST_CELLS]:
         size = meaningful_detectable(c) if has_meaning(c) else None
         cells.append(f"`{c.cell}`" + (f" (detectable: {percent(size)})" if size is not None else ""))
     if more := len(calm) - len(cells):

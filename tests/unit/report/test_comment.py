@@ -127,6 +127,18 @@ def test_comment__names_the_cells_in_which_nothing_moved_and_has_no_rows_of_them
     assert "**aiohttp · article-500**" in text
 
 
+def test_comment__names_a_k6_script_in_which_nothing_moved() -> None:
+    still: dict[str, Any] = {"verdict": "unchanged", "significant": False, "relevant": False, "ratio": 1.0}
+    of_script: dict[str, Any] = {**still, "profile": "checkout", "method": "rate"}
+    script = [
+        make_comparison(**of_script, metric="cpu_ms_per_request_at_rate"),
+        make_comparison(**of_script, metric="latency_p50_at_rate_us", smallest_detectable=0.03),
+    ]
+    result = make_compared(make_paired(940))
+    text = comment(result.model_copy(update={"comparisons": (*result.comparisons, *script)})).partition("<details>")[0]
+    assert "No change detected: `aiohttp · checkout` (detectable: 3.0 %)." in text
+
+
 def test_comment__of_what_cannot_be_trusted_has_the_cause_first_and_no_verdict() -> None:
     result = make_result(verdict="invalid", warnings=(warn(Code.CONNECT_ERRORS, "244 of 500 were refused"),))
     text = comment(result)
