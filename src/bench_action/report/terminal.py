@@ -72,7 +72,7 @@ def print_compared(comparisons: Sequence[Comparison], console: Console) -> None:
     print_table(tabulate_comparisons(comparisons).leave_out(VERDICT), console, (DETECTABLE,))
     console.print()
     for c in comparisons:
-        if c.method == "count" and c.significant:
+        if c.exact and c.significant:
             console.print(make_text(f"• counted exactly, so it did change: {_plain(describe_loss(c))}"))
     console.print(
         make_text(

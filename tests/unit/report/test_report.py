@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 from tests.unit.factories import (
+    make_comparison,
     make_count,
     make_duet,
     make_latency,
@@ -33,7 +34,7 @@ from bench_action.report.markdown import render_markdown
 from bench_action.report.progress import LiveProgress, PlainProgress, describe_outcome
 from bench_action.report.table import Table
 from bench_action.report.templating import escape_script_json, escape_text, markdown_table
-from bench_action.report.terminal import print_view
+from bench_action.report.terminal import print_compared, print_view
 from bench_action.report.view import Bar, Chart, make_view
 
 pytestmark = pytest.mark.unit
@@ -258,6 +259,14 @@ def test_print_view__fits_into_80_columns() -> None:
     assert all(len(line) <= 80 for line in text.splitlines())
     for number in ("1,512,345", "14,000", "3,000", "25,206", "130 ms"):
         assert number in text
+
+
+@pytest.mark.parametrize(("confidence", "certain"), [(1.0, True), (0.99, False)])
+def test_print_compared__only_counts_that_agree_are_certain(confidence: float, certain: bool) -> None:
+    file = io.StringIO()
+    counts = make_comparison(method="count", metric="queries_per_request", base_value=1, head_value=21, ratio=21)
+    print_compared([counts.model_copy(update={"confidence": confidence})], Console(file=file, width=120))
+    assert ("counted exactly, so it did change" in file.getvalue()) == certain
 
 
 def test_print_view__shows_warnings_with_their_advice() -> None:
