@@ -8,9 +8,9 @@ today, and it does not run on Python 3.14 (1.1.10).
 
 import math
 import zlib
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -203,9 +203,18 @@ def _estimate_size(before: Sequence[Point], after: Sequence[Point]) -> tuple[flo
 
 
 def _compare_work(before: Sequence[Point], after: Sequence[Point]) -> bool | None:
-    """Return whether the usual counts of the nearest records differ; None if one side has no counts."""
-    old = Counter(point.work for point in before[-_AROUND:] if point.work is not None)
-    new = Counter(point.work for point in after[:_AROUND] if point.work is not None)
+    """Return whether any count of the nearest records changed; None if one side has no counts."""
+    old = [point.work for point in before[-_AROUND:] if point.work is not None]
+    new = [point.work for point in after[:_AROUND] if point.work is not None]
     if not old or not new:
         return None
-    return old.most_common(1)[0][0] != new.most_common(1)[0][0]
+    return any(_has_moved(*sides) for sides in zip(zip(*old, strict=True), zip(*new, strict=True), strict=True))
+
+
+def _has_moved(old: Sequence[float], new: Sequence[float]) -> bool:
+    """Return whether a count changed: counts that vary do so only if their ranges do not overlap."""
+    if max(old) < min(new) or max(new) < min(old):
+        return True
+    steps = [place for place, (left, right) in enumerate(pairwise((*old, *new)), 1) if left != right]
+    # a count that takes a single step has changed, even if the change point is a few records off
+    return len(steps) == 1 and abs(steps[0] - len(old)) < _NEAR

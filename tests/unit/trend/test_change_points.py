@@ -64,6 +64,32 @@ def test_find_change_points__changed_work_is_reported(new: tuple[float, ...] | N
     assert found.work_changed is changed
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ((20.1, 20.3), (20.2, 20.4), False),
+        ((20.0, 21.0, 20.0), (21.0, 20.0, 21.0), False),
+        ((20.1, 20.3), (21.2, 21.4), True),
+    ],
+)
+def test_find_change_points__counts_that_vary_changed_if_their_ranges_do_not_overlap(
+    old: tuple[float, ...], new: tuple[float, ...], changed: bool
+) -> None:
+    whole = series(stepped(-0.1))
+    varying = (
+        replace(point, work=(1.0, (new if n >= 100 else old)[n % len(old)], 0.0))
+        for n, point in enumerate(whole.points)
+    )
+    assert only(find_change_points(replace(whole, points=tuple(varying)))).work_changed is changed
+
+
+@pytest.mark.parametrize("step", [98, 99, 101, 102])
+def test_find_change_points__changed_work_is_reported_if_the_place_is_a_little_off(step: int) -> None:
+    whole = series(stepped(-0.1))
+    counted = (replace(point, work=(1.0 + (n >= step),)) for n, point in enumerate(whole.points))
+    assert only(find_change_points(replace(whole, points=tuple(counted)))).work_changed is True
+
+
 def test_find_change_points__new_runners_at_the_same_time_are_reported() -> None:
     whole = series(stepped(-0.1))
     assert not only(find_change_points(whole)).new_machine
