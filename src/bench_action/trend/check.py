@@ -1,6 +1,7 @@
 """Describe change points in words. Pure."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from bench_action.model.metric import METRICS
 from bench_action.model.wording import percent, plural
@@ -29,15 +30,23 @@ def describe_change(point: ChangePoint, benchmark: str = "") -> str:
     place = f"{benchmark}, {series.cell}" if benchmark else series.cell
     runners = "; the runners changed at the same time and may be the cause" if point.new_machine else ""
     return (
-        f"{place}: {what}{against} {_describe_size(point)}, {point.direction}, since {point.at[:10]} "
-        f"({describe_commits(point)}); {_describe_work(point)}{runners}"
+        f"{place}: {what}{against} {_describe_size(point)}, {point.direction}, {describe_start(point)}; "
+        f"{_describe_work(point)}{runners}"
     )
 
 
-def describe_commits(point: ChangePoint) -> str:
-    """Name the commits between which the cause is: `1f2e3d4c5b..9a8b7c6d5e`, or the one commit of both runs."""
+def describe_start(point: ChangePoint) -> str:
+    """Name the day, and the commits between which the cause is: "since 2026-11-23 (1f2e3d4c5b..9a8b7c6d5e)".
+
+    If two runs measured one commit, it is that one; without git, there is only the day.
+    """
+    since = f"since {point.at[:10]}"
     before, after = point.last_before[:_SHA], point.first_after[:_SHA]
-    return f"at {after}, which the previous run measured too" if before == after else f"{before}..{after}"
+    if not before and not after:
+        return since
+    if before == after:
+        return f"{since} (at {after}, which the previous run measured too)"
+    return f"{since} ({before or 'unknown'}..{after or 'unknown'})"
 
 
 def describe_false_alarms(once_in: int = FALSE_ALARMS_ONCE_IN) -> str:
@@ -52,11 +61,16 @@ def format_change(fraction: float) -> str:
 
 def _describe_size(point: ChangePoint) -> str:
     if point.size is None:
-        return f"from {numbers.count(point.before)} to {numbers.count(point.after)}"
+        return f"from {_format_level(point.before)} to {_format_level(point.after)}"
     text = format_change(point.size)
     if point.interval is None:
         return text
     return f"{text} ({format_change(point.interval.low)} to {format_change(point.interval.high)})"
+
+
+def _format_level(value: float) -> str:
+    """Format a level with at least two digits, as one error in a thousand requests is a change: 0.002 → `0.002`."""
+    return numbers.count(value) if value == 0 or value >= 0.995 else f"{Decimal(f'{value:.2g}'):f}"
 
 
 def _describe_work(point: ChangePoint) -> str:

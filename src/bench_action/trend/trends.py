@@ -22,7 +22,7 @@ from bench_action.trend.change_points import (
     find_latest_change_points,
     select_new,
 )
-from bench_action.trend.check import describe_change, describe_false_alarms, summarize_check
+from bench_action.trend.check import describe_change, describe_false_alarms, describe_start, summarize_check
 from bench_action.trend.ledger import make_ledger, make_ledger_table, summarize_ledger
 from bench_action.trend.ledger_page import render_ledger
 from bench_action.trend.page import CommitLinks, render_site, write_files
@@ -175,7 +175,7 @@ def require_nothing_worse(points: Sequence[ChangePoint]) -> None:
         raise RegressionError(
             f"the trend has {plural(len(worse), 'new change point')} for the worse",
             where=worse[0].series.cell,
-            cause=f"commits {worse[0].last_before[:10]}..{worse[0].first_after[:10]}",
+            cause=describe_start(worse[0]),
             advice="fix the regression; if it is intended, do nothing: each change point is reported once",
         )
 

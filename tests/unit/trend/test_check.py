@@ -1,6 +1,7 @@
 """What a check reports, what a backtest counts, and the badge."""
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -22,6 +23,25 @@ def test_describe_change__names_metric_size_commits_and_work() -> None:
     # two commits with the same short name are shown as one
     assert f"worse, since 2024-04-10 ({'0' * 10}..{'0' * 10})" not in text
     assert text.endswith("the work per request changed too")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("", "", "worse, since 2024-04-10; the work"),
+        ("a" * 40, "a" * 40, f"since 2024-04-10 (at {'a' * 10}, which the previous run measured too); the work"),
+        ("", "b" * 40, f"since 2024-04-10 (unknown..{'b' * 10}); the work"),
+    ],
+)
+def test_describe_change__names_the_commits_that_are_known(before: str, after: str, text: str) -> None:
+    found = only(find_change_points(series(stepped(-0.05))))
+    assert text in describe_change(replace(found, last_before=before, first_after=after))
+
+
+@pytest.mark.parametrize(("rate", "text"), [(0.002, "0.002"), (0.0123, "0.012"), (0.00001, "0.00001"), (2.5, "2.50")])
+def test_describe_change__a_rise_from_zero_has_enough_digits(rate: float, text: str) -> None:
+    found = only(find_change_points(series([0.0] * 40 + [rate] * 10, "error_rate")))
+    assert f"errors/request against the control from 0 to {text}, worse" in describe_change(found)
 
 
 def test_summarize_check__counts() -> None:
