@@ -53,6 +53,7 @@ class SimulatedRecord:
     control: dict[str, list[float | None]]
     control_id: str
     counts: tuple[float, ...]
+    tool_version: str = "0.1.0"
     committed_at: str = ""
     benchmark: Benchmark = UNNAMED
 

@@ -35,8 +35,8 @@ class ChangePoint:
     `size` is level after ÷ level before − 1, with its 99 % interval; None if a level is 0. `raised` is the record
     after which the change was certain; it and `index` count only the judged points. The cause is between the commits
     `last_before` and `first_after`. `work_changed` is None if counts are missing. `new_machine`: no runner of the
-    records before it is among those after it. `key` is the permanent name of the change point; `near` has the names
-    that it may have had before later data moved it.
+    records before it is among those after it; `new_tool`: no version of bench-action is. `key` is the permanent name of
+    the change point; `near` has the names that it may have had before later data moved it.
     """
 
     series: Series
@@ -51,6 +51,7 @@ class ChangePoint:
     direction: Direction
     work_changed: bool | None
     new_machine: bool
+    new_tool: bool
     raised: int
     key: str
     near: tuple[str, ...]
@@ -162,6 +163,7 @@ def _make_change_point(
         direction="better" if rises == (METRICS[series.metric].better == "higher") else "worse",
         work_changed=_compare_work(before, after),
         new_machine={point.fingerprint for point in before}.isdisjoint(point.fingerprint for point in after),
+        new_tool={point.tool_version for point in before}.isdisjoint(point.tool_version for point in after),
         raised=raised,
         key=_make_key(series, after[0]),
         near=tuple(keys),

@@ -1,6 +1,6 @@
 """Describe change points in words. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from bench_action.model.metric import METRICS
@@ -28,10 +28,9 @@ def describe_change(point: ChangePoint, benchmark: str = "") -> str:
     what = METRICS[series.metric].title
     against = " against the control" if series.relative else ""
     place = f"{benchmark}, {series.cell}" if benchmark else series.cell
-    runners = "; the runners changed at the same time and may be the cause" if point.new_machine else ""
     return (
         f"{place}: {what}{against} {_describe_size(point)}, {point.direction}, {describe_start(point)}; "
-        f"{_describe_work(point)}{runners}"
+        f"{'; '.join((_describe_work(point), *_list_other_causes(point)))}"
     )
 
 
@@ -66,6 +65,14 @@ def _describe_size(point: ChangePoint) -> str:
     if point.interval is None:
         return text
     return f"{text} ({format_change(point.interval.low)} to {format_change(point.interval.high)})"
+
+
+def _list_other_causes(point: ChangePoint) -> Iterator[str]:
+    """List what changed at the same time in addition to the code."""
+    if point.new_machine:
+        yield "the runners changed at the same time and may be the cause"
+    if point.new_tool:
+        yield "the version of bench-action changed at the same time and may be the cause"
 
 
 def _format_level(value: float) -> str:

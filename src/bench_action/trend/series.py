@@ -16,6 +16,11 @@ class CellRecord(RunRecord, Protocol):
     """The part of a record of the history that a series needs: one cell of one run."""
 
     @property
+    def tool_version(self) -> str:
+        """Version of bench-action."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the machine."""
         ...
@@ -71,6 +76,7 @@ class Point:
     work: tuple[float, ...] | None
     order: int = 0
     repeated: bool = False
+    tool_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,7 @@ def _make_point(record: CellRecord, bounds: Sequence[float | None], position: Po
         work,
         position.order,
         position.repeated,
+        record.tool_version,
     )
 
 

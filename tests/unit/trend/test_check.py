@@ -25,6 +25,17 @@ def test_describe_change__names_metric_size_commits_and_work() -> None:
     assert text.endswith("the work per request changed too")
 
 
+@pytest.mark.parametrize(("mixed", "hint"), [(False, True), (True, False)])
+def test_describe_change__hints_at_a_new_version_of_the_tool(mixed: bool, hint: bool) -> None:
+    whole = series(stepped(-0.1))
+    points = [replace(p, tool_version="0.2.0" if n >= 100 or mixed else "0.1.0") for n, p in enumerate(whole.points)]
+    found = only(find_change_points(replace(whole, points=tuple(points))))
+    assert (
+        describe_change(found).endswith("; the version of bench-action changed at the same time and may be the cause")
+        == hint
+    )
+
+
 @pytest.mark.parametrize(
     ("before", "after", "text"),
     [

@@ -16,6 +16,7 @@ class Cell:
     at: str = "2024-01-01T00:00:00Z"
     sha: str = "a" * 40
     run_id: str = "1"
+    tool_version: str = "0.1.0"
     fingerprint: str = "epyc"
     variant: str = "shop"
     profile: str = "list"
@@ -97,6 +98,11 @@ def test_make_series__an_old_job_that_runs_again_is_next_to_its_first_run() -> N
 )
 def test_make_series__invalid_values_are_left_out(metrics: Mapping[str, Sequence[float | None]]) -> None:
     assert make_series([Cell(metrics=metrics)]) == ()
+
+
+def test_make_series__a_point_has_the_version_of_the_tool() -> None:
+    (found,) = make_series([Cell(), Cell(at="2024-01-02T00:00:00Z", run_id="2", tool_version="0.2.0")])
+    assert [point.tool_version for point in found.points] == ["0.1.0", "0.2.0"]
 
 
 def test_make_series__an_interval_may_be_missing() -> None:
