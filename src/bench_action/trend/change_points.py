@@ -35,8 +35,9 @@ class ChangePoint:
     `size` is level after ÷ level before − 1, with its 99 % interval; None if a level is 0. `raised` is the record
     after which the change was certain; it and `index` count only the judged points. The cause is between the commits
     `last_before` and `first_after`. `work_changed` is None if counts are missing. `new_machine`: no runner of the
-    records before it is among those after it; `new_tool`: no version of bench-action is. `key` is the permanent name of
-    the change point; `near` has the names that it may have had before later data moved it.
+    records before it is among those after it; `new_tool`: no version of bench-action is. `control_changed`: in the same
+    runs, the control's plain values changed in the same direction. `key` is the permanent name of the change point;
+    `near` has the names that it may have had before later data moved it.
     """
 
     series: Series
@@ -52,6 +53,7 @@ class ChangePoint:
     work_changed: bool | None
     new_machine: bool
     new_tool: bool
+    control_changed: bool
     raised: int
     key: str
     near: tuple[str, ...]
@@ -144,10 +146,11 @@ def _make_change_point(
     """
     (start, last), (place, end) = level, change
     before, after = points[max(start, last - WINDOW) : last], points[place : min(end, place + WINDOW)]
-    old, new = _compute_level(before), _compute_level(after)
+    values = [[point.value for point in side] for side in (before, after)]
+    old, new = map(_compute_level, values)
     if old == new:
         return None
-    size, interval = _estimate_size(before, after)
+    size, interval = _estimate_size(*values)
     rises = new > old if size is None or size == 0 else size > 0
     keys = [_make_key(series, point) for point in points[max(0, place - _NEAR) : place + _NEAR + 1]]
     return ChangePoint(
@@ -164,6 +167,7 @@ def _make_change_point(
         work_changed=_compare_work(before, after),
         new_machine={point.fingerprint for point in before}.isdisjoint(point.fingerprint for point in after),
         new_tool={point.tool_version for point in before}.isdisjoint(point.tool_version for point in after),
+        control_changed=_has_control_changed(before, after, rises=rises),
         raised=raised,
         key=_make_key(series, after[0]),
         near=tuple(keys),
@@ -183,19 +187,30 @@ def _make_key(series: Series, point: Point) -> str:
     return f"{series.variant}/{series.profile}/{series.metric}/{kind}/{point.run_id}"
 
 
-def _compute_level(points: Sequence[Point]) -> float:
-    return float(np.median([point.value for point in points]))
+def _has_control_changed(before: Sequence[Point], after: Sequence[Point], *, rises: bool) -> bool:
+    """Return whether the control's plain values of the same runs certainly moved, by what is worth reporting."""
+    sides = [[point.control for point in side if point.control is not None] for side in (before, after)]
+    if min(map(len, sides)) < SHORTEST:
+        return False
+    size, interval = _estimate_size(*sides)
+    if size is None or interval is None or abs(size) < SMALLEST:
+        return False
+    return interval.low > 0 if rises else interval.high < 0
 
 
-def _estimate_size(before: Sequence[Point], after: Sequence[Point]) -> tuple[float | None, Interval | None]:
+def _compute_level(values: Sequence[float]) -> float:
+    return float(np.median(values))
+
+
+def _estimate_size(before: Sequence[float], after: Sequence[float]) -> tuple[float | None, Interval | None]:
     """Estimate the size as ratio − 1, with its interval.
 
     Hodges and Lehmann's shift (1963, Ann. Math. Statist. 34) of logarithms, with Moses' interval.
     """
-    if min(point.value for point in (*before, *after)) <= 0:
+    if min(*before, *after) <= 0:
         old, new = _compute_level(before), _compute_level(after)
         return (new / old - 1, None) if old > 0 and new > 0 else (None, None)
-    logs = [np.log([point.value for point in side]) for side in (before, after)]
+    logs = [np.log(side) for side in (before, after)]
     shifts = np.sort((logs[1][:, None] - logs[0][None, :]).ravel())
     many, few = len(before), len(after)
     reach = CONFIDENCE_Z * math.sqrt(many * few * (many + few + 1) / 12)

@@ -73,6 +73,8 @@ def _list_other_causes(point: ChangePoint) -> Iterator[str]:
         yield "the runners changed at the same time and may be the cause"
     if point.new_tool:
         yield "the version of bench-action changed at the same time and may be the cause"
+    if point.control_changed:
+        yield f"the control's own {METRICS[point.series.metric].title} changed with it, so the machine may be the cause"
 
 
 def _format_level(value: float) -> str:

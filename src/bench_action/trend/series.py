@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Protocol
 
@@ -63,7 +63,8 @@ _Key = tuple[Benchmark, str, str, str, bool, str]  # and variant, profile, metri
 class Point:
     """One run's value with its interval; `at` (ISO 8601 in UTC) and `order` are its place in the history.
 
-    `repeated`: an old commit was measured again; charts show the point, but no change is concluded from it.
+    `repeated`: an old commit was measured again; `of_control`: it is the control's own. Charts show such points, but no
+    change is concluded from them. `control`: the control's plain value of the same metric in the same run, if any.
     """
 
     at: str
@@ -77,6 +78,8 @@ class Point:
     order: int = 0
     repeated: bool = False
     tool_version: str = ""
+    of_control: bool = False
+    control: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,8 @@ class Series:
 
     @property
     def judged(self) -> tuple[Point, ...]:
-        """Points from which a change is concluded: all except those of old commits that were measured again."""
-        return tuple(point for point in self.points if not point.repeated)
+        """Points from which a change is concluded: neither the control's nor those of an old commit measured again."""
+        return tuple(point for point in self.points if not (point.repeated or point.of_control))
 
 
 def make_series(records: Iterable[CellRecord], *, absolute: bool = False) -> tuple[Series, ...]:
@@ -114,7 +117,7 @@ def make_series(records: Iterable[CellRecord], *, absolute: bool = False) -> tup
     values that are not finite are left out.
     """
     records = list(records)
-    positions = place_runs(records)
+    positions, controls = place_runs(records), _Controls(records)
     points: dict[_Key, list[Point]] = {}
     for record in records:
         control = {} if absolute else record.control or {}
@@ -125,7 +128,9 @@ def make_series(records: Iterable[CellRecord], *, absolute: bool = False) -> tup
                 continue
             origin = (record.control_id or "") if relative else record.fingerprint
             key = (record.benchmark, record.variant, record.profile, metric, relative, origin)
-            points.setdefault(key, []).append(_make_point(record, bounds, positions[record.benchmark, record.run_id]))
+            point = _make_point(record, bounds, positions[record.benchmark, record.run_id])
+            of_control, value = controls.holds(record), None if relative else controls.find_value(record, metric)
+            points.setdefault(key, []).append(replace(point, of_control=of_control, control=value))
     ordered = sorted(points, key=lambda key: (key[0], key[2], list(METRICS).index(key[3]), *key[1:]))
     return tuple(
         Series(
@@ -134,6 +139,34 @@ def make_series(records: Iterable[CellRecord], *, absolute: bool = False) -> tup
         for key in ordered
         for benchmark, variant, profile, metric, relative, origin in [key]
     )
+
+
+class _Controls:
+    """The records of the controls: variants without ratios in profiles in which others have them."""
+
+    def __init__(self, records: Sequence[CellRecord]) -> None:
+        compared = [record for record in records if record.control]
+        others = {(record.benchmark, record.control_id, record.variant) for record in compared}
+        profiles = {(record.benchmark, record.control_id, record.profile) for record in compared}
+        self._names = {
+            (record.benchmark, record.control_id, record.variant)
+            for record in records
+            if record.control_id and (record.benchmark, record.control_id, record.profile) in profiles
+        } - others
+        self._metrics = {
+            (record.benchmark, record.run_id, record.profile): record.metrics
+            for record in records
+            if self.holds(record)
+        }
+
+    def holds(self, record: CellRecord) -> bool:
+        """Return whether a record is of the control itself."""
+        return (record.benchmark, record.control_id, record.variant) in self._names
+
+    def find_value(self, record: CellRecord, metric: str) -> float | None:
+        """Find the control's value of a metric in the run and profile of a record."""
+        bounds = self._metrics.get((record.benchmark, record.run_id, record.profile), {}).get(metric)
+        return bounds[0] if bounds and _is_number(bounds[0]) else None
 
 
 def _make_point(record: CellRecord, bounds: Sequence[float | None], position: Position) -> Point:

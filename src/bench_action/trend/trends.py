@@ -63,7 +63,7 @@ class Trends:
         """
         index = self.store.index()
         records = self._read_records(self._choose_start(index.newest))
-        all_series = [series for series in make_series(records) if benchmark in {None, series.benchmark}]
+        all_series = [series for series in _make_judged(records) if benchmark in {None, series.benchmark}]
         names = name_each(series.benchmark for series in all_series)
         new = select_new(find_latest_change_points(all_series), {key for _, key in index.marks})
         self.say(summarize_check(new, len(all_series)))
@@ -138,7 +138,7 @@ class Trends:
 
     def backtest(self, gates: Sequence[float]) -> Table:
         """Replay each gate, between one run and the next, over the history."""
-        return make_backtest_table(make_series(self._read_records()), gates)
+        return make_backtest_table(_make_judged(self._read_records()), gates)
 
     def _choose_start(self, newest: str) -> str:
         """Choose how far a check reads back from the newest record: more than its test needs with one run per day."""
@@ -178,6 +178,11 @@ def require_nothing_worse(points: Sequence[ChangePoint]) -> None:
             cause=describe_start(worse[0]),
             advice="fix the regression; if it is intended, do nothing: each change point is reported once",
         )
+
+
+def _make_judged(records: Iterable[Record]) -> list[Series]:
+    """Make the series from which changes are concluded: those of the control are only shown."""
+    return [series for series in make_series(records) if series.judged]
 
 
 def _identify(series: Series) -> tuple[Benchmark, str, str, str, bool, str]:

@@ -97,6 +97,15 @@ def test_find_change_points__new_runners_at_the_same_time_are_reported() -> None
     assert only(find_change_points(replace(whole, points=moved))).new_machine
 
 
+@pytest.mark.parametrize(("size", "changed"), [(-0.1, True), (-0.02, True), (0.1, False), (0.0, False)])
+def test_find_change_points__a_change_of_the_control_in_the_same_runs_is_reported(size: float, changed: bool) -> None:
+    whole = series(stepped(-0.1), relative=False)
+    frozen = zip(whole.points, stepped(size, seed=8), strict=True)
+    with_control = replace(whole, points=tuple(replace(point, control=value) for point, value in frozen))
+    assert only(find_change_points(with_control)).control_changed is changed
+    assert not only(find_change_points(whole)).control_changed
+
+
 def test_find_change_points__exact_counts_change_without_noise() -> None:
     found = only(find_change_points(series([5.0] * 40 + [6.0] * 10, "queries_per_request")))
     assert (found.index, found.before, found.after, found.direction) == (40, 5.0, 6.0, "worse")

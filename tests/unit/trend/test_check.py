@@ -25,6 +25,13 @@ def test_describe_change__names_metric_size_commits_and_work() -> None:
     assert text.endswith("the work per request changed too")
 
 
+def test_describe_change__hints_at_the_machine_if_the_control_changed_as_well() -> None:
+    found = only(find_change_points(series(stepped(0.1), "startup_s", relative=False)))
+    hint = "; the control's own start-up changed with it, so the machine may be the cause"
+    assert hint not in describe_change(found)
+    assert describe_change(replace(found, control_changed=True)).endswith(hint)
+
+
 @pytest.mark.parametrize(("mixed", "hint"), [(False, True), (True, False)])
 def test_describe_change__hints_at_a_new_version_of_the_tool(mixed: bool, hint: bool) -> None:
     whole = series(stepped(-0.1))

@@ -64,6 +64,27 @@ def test_make_series__points_are_in_the_order_of_time_not_of_the_store() -> None
     assert [point.run_id for point in found.points] == ["1", "2"]
 
 
+PLAIN: Mapping[str, Sequence[float | None]] = {"requests_per_second": [1000.0], "startup_s": [2.0]}
+
+
+def test_make_series__the_control_itself_is_shown_and_never_judged() -> None:
+    records = [
+        Cell(control=RATIO, control_id="c1"),
+        Cell(variant="frozen", control={}, control_id="c1"),
+        Cell(run_id="2", variant="frozen", control_id="c2"),  # another control that nothing was divided by
+        Cell(profile="script", variant="own", control={}, control_id="c1"),  # a k6 script has no ratios
+    ]
+    found = {whole.variant: (len(whole.points), len(whole.judged)) for whole in make_series(records)}
+    assert found == {"shop": (1, 1), "frozen": (2, 1), "own": (1, 1)}
+
+
+def test_make_series__a_plain_value_has_the_control_s_next_to_it() -> None:
+    own = Cell(control=RATIO, control_id="c1", metrics=PLAIN)
+    frozen = Cell(variant="frozen", control={}, control_id="c1", metrics={**PLAIN, "startup_s": [0.5]})
+    found = {(whole.variant, whole.metric): whole.points[0].control for whole in make_series([own, frozen])}
+    assert (found["shop", "startup_s"], found["shop", "requests_per_second"]) == (0.5, None)
+
+
 @pytest.mark.parametrize("part", Benchmark._fields)
 def test_make_series__a_difference_in_any_part_makes_another_benchmark(part: str) -> None:
     usual = Benchmark("bench.yml", "bench-action", "trend/benchmark", "ci", "docker")

@@ -27,17 +27,20 @@ pytestmark = pytest.mark.unit
 BEGIN = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0) - timedelta(days=100)
 
 
-def make_night(day: int, speed: float, *, commit: int | None = None, run: str = "", **of_run: str) -> Result:
+def make_night(
+    day: int, speed: float, *, commit: int | None = None, run: str = "", kernel: float = 1.0, **of_run: str
+) -> Result:
     """Build a night's run on a machine with one of three speeds; aiohttp is the control.
 
-    `commit`: the day of the commit, the same day if left out; `of_run`: more fields of `run`.
+    `commit`: the day of the commit, the same day if left out; `kernel`: how fast it makes all machines; `of_run`: more
+    fields of `run`.
     """
     commit = day if commit is None else commit
     lottery = random.Random(f"{day}{run}{sorted(of_run.items())}")
     machine = lottery.choice([1.0, 1.15, 1.4])
     trials = []
     for block in range(1, 6):
-        noise = lottery.gauss(1, 0.01)
+        noise = kernel * lottery.gauss(1, 0.01)
         trials.append(make_trial("aiohttp", block, 1000 * machine * noise))
         trials.append(make_trial("django", block, speed * machine * noise * lottery.gauss(1, 0.01)))
     result = make_result(trials)
@@ -100,6 +103,18 @@ def test_check__reports_a_change_once_with_its_commits_on_any_machine(history: P
     again = check(open_trends(history, said))
     assert again == ()
     require_nothing_worse(again)
+
+
+def test_check__a_new_kernel_that_slows_all_machines_is_no_change_of_the_control(tmp_path: Path) -> None:
+    trends = open_trends(tmp_path, [])
+    trends.append([make_night(day, 200, kernel=1.0 if day < 40 else 0.8) for day in range(95)])
+    found = check(trends)
+    assert {(point.series.variant, point.series.relative, point.control_changed) for point in found} == {
+        ("django", False, True)
+    }
+    assert trends.render(tmp_path / "site", "")
+    assert "aiohttp" in (tmp_path / "site" / "article-500-requests-per-second-plain.html").read_text(encoding="utf-8")
+    assert "aiohttp" not in {row[0].partition(" ")[0] for row in trends.backtest([0.05]).rows}
 
 
 def test_check__of_a_store_without_a_history_is_bad_input(tmp_path: Path) -> None:
