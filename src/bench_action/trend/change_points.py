@@ -8,7 +8,7 @@ today, and it does not run on Python 3.14 (1.1.10).
 
 import math
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -23,7 +23,8 @@ from bench_action.trend.series import Point, Series
 FALSE_ALARMS_ONCE_IN = 10_000  # records of one series
 SMALLEST = 0.01  # the same as a gate's margin: less than 1 % is not worth anybody's day
 CONFIDENCE_Z = 2.576  # 99 %, two-sided
-_NEAR = 3  # records by which later data may move a change point that is still the same one
+_NEAR = 3  # records by which all data may move a change point from where it was found
+_MOVED = 2 * _NEAR  # records between two such places, which are of the same change point
 _AROUND = 5  # records on each side whose work is compared
 Direction = Literal["better", "worse"]
 
@@ -56,8 +57,8 @@ class ChangePoint:
     control_changed: bool
     raised: int
     key: str
-    near: tuple[str, ...]
     first_run: str
+    near: tuple[str, ...] = ()
 
 
 def find_change_points(
@@ -86,7 +87,7 @@ def find_change_points(
         whole = _make_change_point(series, points, level, (place, end), shift.raised)
         point = next((each for each in (own, whole) if each is not None and _is_large(each, smallest)), None)
         if point is not None:
-            changes.append(point)
+            changes.append(replace(point, near=tuple(_list_keys_near(series, points, places, number))))
             level = (place, end)
     return tuple(changes)
 
@@ -152,7 +153,6 @@ def _make_change_point(
         return None
     size, interval = _estimate_size(*values)
     rises = new > old if size is None or size == 0 else size > 0
-    keys = [_make_key(series, point) for point in points[max(0, place - _NEAR) : place + _NEAR + 1]]
     return ChangePoint(
         series=series,
         index=place,
@@ -170,9 +170,24 @@ def _make_change_point(
         control_changed=_has_control_changed(before, after, rises=rises),
         raised=raised,
         key=_make_key(series, after[0]),
-        near=tuple(keys),
         first_run=after[0].run_id,
     )
+
+
+def _list_keys_near(series: Series, points: Sequence[Point], places: Sequence[int], number: int) -> Iterator[str]:
+    """List the keys that the change point at one of the `places` may have had before later data moved it.
+
+    They are those of records that are closer to it than to another shift, with few records between. Old commits that
+    were measured after both do not count: they were not there when the change point was found.
+    """
+    around = (-len(points), *places, 2 * len(points))
+    before, place, after = around[number : number + 3]
+    first, last = (before + place) // 2 + 1, (place + after) // 2
+    for other in range(max(0, first, place - WINDOW), min(len(points), last + 1, place + WINDOW)):
+        low, high = sorted((place, other))
+        between = sum(point.measured_at <= points[high].measured_at for point in points[low:high])
+        if between <= _MOVED:
+            yield _make_key(series, points[other])
 
 
 def _is_large(point: ChangePoint, smallest: float) -> bool:

@@ -63,6 +63,8 @@ _Key = tuple[Benchmark, str, str, str, bool, str]  # and variant, profile, metri
 class Point:
     """One run's value with its interval; `at` (ISO 8601 in UTC) and `order` are its place in the history.
 
+    `measured_at`: when the run began.
+
     `repeated`: an old commit was measured again; `of_control`: it is the control's own. Charts show such points, but no
     change is concluded from them. `control`: the control's plain value of the same metric in the same run, if any.
     """
@@ -77,6 +79,7 @@ class Point:
     work: tuple[float, ...] | None
     order: int = 0
     repeated: bool = False
+    measured_at: str = ""
     tool_version: str = ""
     of_control: bool = False
     control: float | None = None
@@ -183,6 +186,7 @@ def _make_point(record: CellRecord, bounds: Sequence[float | None], position: Po
         work,
         position.order,
         position.repeated,
+        record.at,
         record.tool_version,
     )
 

@@ -13,7 +13,8 @@ def point(
 ) -> Point:
     """Build the run of day `number`."""
     at = (START + timedelta(days=number)).isoformat().replace("+00:00", "Z")
-    return Point(at, sha or f"{number:040x}", f"run-{number}", value, value * 0.98, value * 1.02, machine, work)
+    name = sha or f"{number:040x}"
+    return Point(at, name, f"run-{number}", value, value * 0.98, value * 1.02, machine, work, measured_at=at)
 
 
 def series(

@@ -162,6 +162,37 @@ def test_select_new__a_change_far_away_is_another_one() -> None:
     assert select_new([other], {first.key}) == (other,)
 
 
+def test_select_new__a_change_that_backfilled_commits_move_is_the_same() -> None:
+    """Ten commits between the last fast and the first slow one are measured a year later; all of them are slow."""
+    whole = series(stepped(-0.1))
+    known = only(find_change_points(whole))
+    late = [
+        replace(point(99, value), run_id=f"late-{n}", measured_at=f"2025-04-{n + 1:02}")
+        for n, value in enumerate(stepped(-0.1, seed=9, before=0, after=10))
+    ]
+    for backfilled in (late, late[::-1]):
+        later = replace(whole, points=(*whole.points[:100], *backfilled, *whole.points[100:]))
+        moved = only(find_change_points(later))
+        assert moved.first_run == backfilled[0].run_id
+        assert select_new([moved], {known.key}) == ()
+
+
+def test_select_new__a_change_among_backfilled_commits_is_new() -> None:
+    """The history was measured backwards from commit 150, which brought a change that was reported."""
+    values = [*stepped(-0.1, before=100, after=50), *(0.8 * value for value in stepped(0.0, before=60, after=0))]
+    whole = series(values)
+    points = (replace(p, measured_at=f"2025-{999 - n}") if n < 150 else p for n, p in enumerate(whole.points))
+    first, second = find_change_points(replace(whole, points=tuple(points)))
+    assert select_new([first, second], {second.key}) == (first,)
+    assert select_new([first, second], {second.key.replace(second.first_run, "run-147")}) == (first,)
+
+
+def test_select_new__a_change_may_move_from_one_end_of_its_neighbourhood_to_the_other() -> None:
+    found = only(find_change_points(series(stepped(-0.1))))
+    known = {n: found.key.replace("run-100", f"run-{n}") for n in (93, 94, 106, 107)}
+    assert {n for n, key in known.items() if select_new([found], {key}) == ()} == {94, 106}
+
+
 def test_find_change_points__a_bad_day_at_the_end_is_not_one() -> None:
     values = [*stepped(0.0), 0.2]
     assert find_change_points(series(values)) == ()
