@@ -16,7 +16,7 @@ from bench_action.history.layout import (
     require_history,
     select_shards,
 )
-from bench_action.history.record import Record, normalize_time
+from bench_action.history.record import REBUILT, Record, normalize_time
 from bench_action.history.store import ConflictError, InconsistencyError, Place, Snapshot, UncertainError
 from bench_action.model.errors import InputError, PublishError
 
@@ -178,7 +178,7 @@ class History:
             f"index and records of the history in {self._place.name} do not match",
             cause=f"{cause}: somebody edited it, or merged or force-pushed the branch",
             advice=f"nothing was written; go back to the last commit that bench-action made, or check the records and "
-            f"delete {INDEX}, which the next append rebuilds",
+            f"delete {INDEX}: {REBUILT}",
         )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from bench_action.history.record import SHORT, Record, normalize_time, render_line
+from bench_action.history.record import REBUILT, SHORT, Record, normalize_time, render_line
 from bench_action.model.errors import InputError
 from bench_action.model.result import Frozen
 
@@ -187,7 +187,7 @@ def _broken_index_error(place: str, cause: str) -> InputError:
         f"could not read {INDEX} of the history",
         where=place,
         cause=cause,
-        advice="restore it from an earlier commit, or delete it: the next append rebuilds it from the records",
+        advice=f"restore it from an earlier commit, or delete it: {REBUILT}",
     )
 
 
@@ -201,8 +201,8 @@ never force-push it.
 
 `records/YYYY-MM.jsonl` has the runs that began in that month (UTC), one line of JSON for each cell (variant and
 profile) of each run. `index.json` lists what is in each month; if it is missing, the next append rebuilds it from the
-records. Old records are thinned: all of the last 90 days are kept, then one per day, and after a year one per week;
-runs of unchanged code are all kept.
+records, but which changes were reported is lost. Old records are thinned: all of the last 90 days are kept, then one
+per day, and after a year one per week; runs of unchanged code are all kept.
 
 | field | meaning |
 |---|---|

@@ -36,6 +36,8 @@ SHORT: Final = {
     "memory_peak_mib": "mib",
     "startup_s": "start",
 }
+# the index knows which changes were reported; a check looks back as far as `stats.shift.WINDOW`
+REBUILT: Final = "the next append rebuilds it, and changes of the last 200 records will be reported again"
 _LONG = {short: name for name, short in SHORT.items()}
 _LEFT_OUT = ("ct", "cfg", "key", "job", "same")  # if empty, as in every record that was written before they existed
 
@@ -192,8 +194,8 @@ def _broken_line_error(where: str, cause: str) -> InputError:
         "a record of the history is broken",
         where=where,
         cause=cause,
-        advice="nothing was changed; restore the line from an earlier commit, or delete it and `index.json`, which the "
-        "next append rebuilds",
+        advice="nothing was changed; restore the line from an earlier commit, or delete it and `index.json`: "
+        f"{REBUILT}",
     )
 
 

@@ -13,6 +13,7 @@ from bench_action.history.layout import INDEX, README, Index, name_blob, parse_i
 from bench_action.history.record import Record
 from bench_action.history.store import InconsistencyError, UncertainError
 from bench_action.model.errors import InputError, PublishError
+from bench_action.stats.shift import WINDOW
 
 pytestmark = pytest.mark.unit
 
@@ -240,6 +241,8 @@ def test_damage__is_reported_and_nothing_overwritten(
         with pytest.raises(error) as caught:
             action()
         assert message in str(caught.value)
+        warns = f"changes of the last {WINDOW} records will be reported again" in str(caught.value)
+        assert warns == ("delete" in str(caught.value))
     assert place.files == files
 
 
@@ -257,6 +260,7 @@ def test_broken_line__is_reported_with_its_number() -> None:
         with pytest.raises(InputError, match="broken") as caught:
             action()
         assert caught.value.where == f"memory, {SHARD}, line 2"
+        assert f"changes of the last {WINDOW} records will be reported again" in caught.value.advice
     assert place.files == files
 
 
