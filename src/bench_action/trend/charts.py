@@ -17,7 +17,8 @@ from bench_action.trend.spark import Spark, draw_spark
 class TrendChart:
     """All variants of a benchmark in one metric and profile.
 
-    `name` is the name of its files; `benchmark` the benchmark's name, empty if the history has only one.
+    `name` is the name of its files; `benchmark` the benchmark's name, empty if the history has only one. `palette` has
+    the variants of all charts of the profile, in the order of their colours.
     """
 
     name: str
@@ -26,6 +27,7 @@ class TrendChart:
     metric: str
     relative: bool
     series: tuple[Series, ...]
+    palette: tuple[str, ...]
     changes: tuple[ChangePoint, ...]
     spark: Spark
 
@@ -41,8 +43,13 @@ class TrendChart:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Names of the variants, in the order of their colours."""
+        """Names of the variants that it shows, in the order of their colours."""
         return tuple(dict.fromkeys(series.variant for series in self.series))
+
+    @property
+    def colours(self) -> dict[str, int]:
+        """The number of each variant's colour."""
+        return {variant: self.palette.index(variant) for variant in self.variants}
 
     @property
     def latest(self) -> Table:
@@ -75,9 +82,11 @@ def make_charts(all_series: Sequence[Series], points: Sequence[ChangePoint]) -> 
     order = list(METRICS)
     names = name_each(series.benchmark for series in all_series)
     groups: dict[tuple[str, str, bool, int], list[Series]] = {}
+    palettes: dict[tuple[str, str], set[str]] = {}
     for series in all_series:
         key = (names[series.benchmark], series.profile, not series.relative, order.index(series.metric))
         groups.setdefault(key, []).append(series)
+        palettes.setdefault(key[:2], set()).add(series.variant)
     changes_by_series: dict[int, list[ChangePoint]] = {}
     for point in points:
         changes_by_series.setdefault(id(point.series), []).append(point)
@@ -88,8 +97,11 @@ def make_charts(all_series: Sequence[Series], points: Sequence[ChangePoint]) -> 
         changes = tuple(change for series in own for change in changes_by_series.get(id(series), ()))
         stem = " ".join(part for part in (benchmark, profile) if part)
         name = _choose_name(stem, f"{order[number].replace('_', '-')}{'-plain' if plain else ''}", taken)
-        spark = draw_spark(own, changes)
-        charts.append(TrendChart(name, benchmark, profile, order[number], not plain, tuple(own), changes, spark))
+        palette = tuple(sorted(palettes[benchmark, profile]))
+        spark = draw_spark(own, changes, palette)
+        charts.append(
+            TrendChart(name, benchmark, profile, order[number], not plain, tuple(own), palette, changes, spark)
+        )
     return charts
 
 

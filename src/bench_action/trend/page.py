@@ -134,8 +134,8 @@ def _describe_chart(chart: TrendChart, older: Sequence[Chunk], links: CommitLink
     return {
         "axis": f"{chart.title}{axis_unit} ({chart.better} is better)",
         "commits": f"{links.base}/commit/" if links.base else "",
-        "variants": chart.variants,
-        "series": [chart.variants.index(series.variant) for series in chart.series],
+        "variants": chart.palette,
+        "series": [chart.colours[series.variant] for series in chart.series],
         "unit": "×" if chart.relative else unit.replace("1", ""),
         "changes": [_describe_change(chart, change) for change in chart.changes],
         "older": [{"file": _name_file(chart, chunk), "first": chunk.first, "last": chunk.last} for chunk in older],

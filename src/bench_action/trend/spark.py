@@ -42,10 +42,10 @@ class Spark:
     height: int = HEIGHT
 
 
-def draw_spark(all_series: Sequence[Series], changes: Sequence[ChangePoint]) -> Spark:
+def draw_spark(all_series: Sequence[Series], changes: Sequence[ChangePoint], palette: Sequence[str]) -> Spark:
     """Draw the newest runs of a chart: each series relative to its median, so that all lines can be seen.
 
-    If there are many runs, a point is the median of a few.
+    If there are many runs, a point is the median of a few. `palette`: the variants in the order of their colours.
     """
     runs = sorted({point.at for series in all_series for point in series.points})[-_RUNS:]
     first, last = _parse_seconds(runs[0]), _parse_seconds(runs[-1])
@@ -65,9 +65,8 @@ def draw_spark(all_series: Sequence[Series], changes: Sequence[ChangePoint]) -> 
     def scale_y(value: float) -> float:
         return round(HEIGHT / 2 - (value - middle) / span * (HEIGHT - 2 * _MARGIN), 1)
 
-    variants = list(dict.fromkeys(series.variant for series in all_series))
     lines = [
-        Line(variants.index(series.variant), "M" + "L".join(f"{scale_x(at)} {scale_y(value)}" for at, value in points))
+        Line(palette.index(series.variant), "M" + "L".join(f"{scale_x(at)} {scale_y(value)}" for at, value in points))
         for series, points in zip(all_series, thinned, strict=True)
         if points
     ]

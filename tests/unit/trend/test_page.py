@@ -108,6 +108,21 @@ def test_make_charts__two_benchmarks_with_the_same_cells_have_separate_charts() 
     assert (alone.benchmark, alone.name) == ("", "list-requests-per-second")
 
 
+def test_render_site__a_variant_has_one_colour_in_all_charts_of_a_profile() -> None:
+    ratios = [series([1.0, 2.0], variant=name) for name in ("zebra", "shop")]
+    plain = [series([1.0, 2.0], variant=name, relative=False) for name in ("control", "shop", "zebra")]
+    files = dict(render_site([*ratios, *plain], [], CommitLinks()))
+    legend = re.findall(r'<span class="key k(\d)"></span>(\w+)</li>', files["index.html"])
+    assert legend == [("0", "control"), ("1", "shop"), ("2", "zebra")]
+    cards = re.findall(r'<a class="card".*?</a>', files["index.html"], re.DOTALL)
+    assert [re.findall(r'<path class="s(\d)"', card) for card in cards] == [["1", "2"], ["0", "1", "2"]]
+    for name, shown in (("list-requests-per-second", legend[1:]), ("list-requests-per-second-plain", legend)):
+        keys = re.findall(r'value="(\d)"><span class="key k(\d)"></span>(\w+)</label>', files[f"{name}.html"])
+        assert [(value, variant) for value, _, variant in keys] == shown
+        about = read_data(files[f"data/{name}-0.js"])["chart"]
+        assert [(str(number), about["variants"][number]) for number in about["series"]] == shown
+
+
 @pytest.mark.parametrize("text", [EVIL, "\u2028", "<!--", "]]>", '"'])
 def test_render_script__no_value_ends_the_script(text: str) -> None:
     assert not set(render_script(text)) & set("<>&\u2028\u2029")
