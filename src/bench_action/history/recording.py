@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from bench_action.compare.summary import trial_values
+from bench_action.compare.verdict import decide_verdict, is_judged
 from bench_action.history.record import (
     SHORT,
     Estimate,
@@ -13,7 +14,7 @@ from bench_action.history.record import (
     normalize_time,
     round_digits,
 )
-from bench_action.model.result import Result, Source, Summary, Trial, split_route
+from bench_action.model.result import Result, Source, Summary, Trial, Verdict, split_route
 from bench_action.model.warning import Code
 from bench_action.stats.interval import estimate_ratio
 
@@ -27,21 +28,28 @@ _WORK = ("queries_per_request", "rows_per_request", "cache_commands_per_request"
 def make_records(result: Result) -> list[Record]:
     """Make the records: none if the run is unreliable, and none of a cell without a valid trial of head.
 
-    If head was compared with itself, every cell has a record, as errors are what counts; it has no metrics if these do
-    not count.
+    If head was compared with itself and anything was judged, every cell has a record, as errors are what counts; it has
+    no metrics if these do not count.
     """
     reliable = not any(warned.code is Code.UNRELIABLE for warned in result.warnings)
     verified = {subject.variant for subject in result.subjects if subject.revision == "head" and subject.verified}
     own = [summary for summary in result.summaries if summary.revision == "head" and summary.variant in verified]
     counts = [reliable and summary.trials > summary.invalid_trials for summary in own]
+    unchanged = result.is_unchanged_code and _is_judged(result)
     return [
-        _make_record(result, summary, counts=valid)
+        _make_record(result, summary, counts=valid, unchanged=unchanged)
         for summary, valid in zip(own, counts, strict=True)
-        if valid or result.is_unchanged_code
+        if valid or unchanged
     ]
 
 
-def _make_record(result: Result, summary: Summary, *, counts: bool) -> Record:
+def _is_judged(result: Result) -> bool:
+    """Return whether the run judged a gate, or should have; if base did not start, there was none to judge."""
+    gated = (c for c in result.comparisons if c.gate is not None)
+    return _judge_unchanged_code(result) != "measured" or any(is_judged(c) or c.verdict != "measured" for c in gated)
+
+
+def _make_record(result: Result, summary: Summary, *, counts: bool, unchanged: bool) -> Record:
     run, source, machine = result.run, result.source, result.find_environment(summary.cell)
     return Record(
         run_id=run.id,
@@ -68,7 +76,7 @@ def _make_record(result: Result, summary: Summary, *, counts: bool) -> Record:
         control=_compare_with_control(result, summary) if counts else {},
         control_id=_identify_control(result),
         work=_read_work(summary) if counts else None,
-        unchanged=_read_unchanged_code(result, summary) if result.is_unchanged_code else None,
+        unchanged=_read_unchanged_code(result, summary) if unchanged else None,
     )
 
 
@@ -78,7 +86,7 @@ def _read_unchanged_code(result: Result, summary: Summary) -> UnchangedCode:
     place = (summary.variant, summary.profile)
     own = [c for c in result.comparisons if c.kind == "revision" and (c.variant, split_route(c.profile)[0]) == place]
     return UnchangedCode(
-        verdict=result.verdict,
+        verdict=_judge_unchanged_code(result),
         # of the requests of a mix, the worst counts
         alarms={c.metric: c.verdict for alarm in ("improved", "regressed") for c in own if c.verdict == alarm},
         detectable={
@@ -90,6 +98,14 @@ def _read_unchanged_code(result: Result, summary: Summary) -> UnchangedCode:
         architecture=machine.architecture,
         cores=machine.cores,
     )
+
+
+def _judge_unchanged_code(result: Result) -> Verdict:
+    """Return the verdict on the comparison with base: that head deviates from declared work says nothing about it."""
+    findings = [finding for finding in result.findings if finding.code != "work-deviates"]
+    if result.verdict != "regressed" or len(findings) == len(result.findings):
+        return result.verdict
+    return decide_verdict(result.trials, result.warnings, result.comparisons, findings)
 
 
 def _read_commit_time(source: Source) -> str:

@@ -164,7 +164,7 @@ def summarize_ledger(ledger: Ledger) -> str:
 def describe_false_alarm(run: UnchangedRun) -> str:
     """Describe a false alarm: "2026-12-06: requests/s of web · list regressed (run 20261206-044112-0a1b2c)"."""
     found = [f"{METRICS[name].title} of {cell} {verdict}" for cell, name, verdict in run.alarms if name in METRICS]
-    what = "; ".join(found) or f"the run {run.verdict} by an exact count"
+    what = "; ".join(found) or f"the run {run.verdict} by a finding without a gate, such as errors"
     return f"{run.at[:10]}: {what} (run {run.run_id})"
 
 

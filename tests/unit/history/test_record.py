@@ -33,7 +33,7 @@ from bench_action.history.recording import COMPARED, make_records
 from bench_action.model.benchmark import Benchmark
 from bench_action.model.errors import InputError
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Source
+from bench_action.model.result import Finding, Source
 from bench_action.model.warning import Code
 
 pytestmark = pytest.mark.unit
@@ -257,6 +257,23 @@ def test_make_records__of_a_self_test_that_found_a_difference_have_its_alarms_an
     assert record.unchanged.verdict == "invalid"
     assert record.unchanged.alarms["requests_per_second"] == "regressed"
     assert (record.metrics, record.control, record.work) == ({}, {}, None)
+
+
+def test_make_records__of_a_run_that_judged_nothing_are_no_entry_of_the_ledger() -> None:
+    alone = make_result([make_trial(block=n) for n in range(1, 6)], source=SAME)  # base did not start
+    assert alone.verdict == "measured"
+    (record,) = make_records(alone)
+    assert (record.unchanged, record.blocks) == (None, 5)
+    noted = make_compared(make_paired(1000), source=SAME, verdict="measured")  # a loss that no gate forbids
+    assert [record.unchanged is not None for record in make_records(noted)] == [True]
+
+
+@pytest.mark.parametrize(("code", "verdict"), [("work-deviates", "unchanged"), ("errors", "regressed")])
+def test_make_records__a_finding_that_does_not_compare_with_base_is_no_false_alarm(code: str, verdict: str) -> None:
+    finding = Finding(code=code, message="", cell="aiohttp · article-500", before=1, after=2, fails=True)
+    (record,) = make_records(make_compared(make_paired(1000), source=SAME, findings=(finding,), verdict="regressed"))
+    assert record.unchanged is not None
+    assert record.unchanged.verdict == verdict
 
 
 def test_make_records__of_unchanged_code_that_could_not_be_measured_count_too() -> None:

@@ -96,10 +96,10 @@ def test_make_ledger__cells_of_one_run_are_one_run() -> None:
 def test_make_ledger__a_change_of_one_metric_is_a_false_alarm_under_any_verdict_of_the_run() -> None:
     warned = make_entry("a", "measured", alarms={"latency_p50_us": "regressed"})
     tested = make_entry("b", "invalid", alarms={"requests_per_second": "improved"}, day=2)  # a self-test
-    counted = make_entry("c", "regressed", day=3)  # an exact count
-    total = make_ledger([warned, tested, counted, make_entry("d", "measured", day=4)]).total
+    found = make_entry("c", "regressed", day=3)
+    total = make_ledger([warned, tested, found, make_entry("d", "measured", day=4)]).total
     assert [describe_false_alarm(run) for run in total.false_alarms] == [
-        "2026-11-03: the run regressed by an exact count (run c)",
+        "2026-11-03: the run regressed by a finding without a gate, such as errors (run c)",
         "2026-11-02: requests/s of aiohttp · article-500 improved (run b)",
         "2026-11-01: p50 of aiohttp · article-500 regressed (run a)",
     ]
