@@ -28,9 +28,14 @@ _WORK = ("queries_per_request", "rows_per_request", "cache_commands_per_request"
 def make_records(result: Result) -> list[Record]:
     """Make the records: none if the run is unreliable, and none of a cell without a valid trial of head.
 
+    A run whose missing shards leave cells unmeasured has no records: it is appended once, so these cells would never
+    reach the history.
+
     If head was compared with itself and anything was judged, every cell has a record, as errors are what counts; it has
     no metrics if these do not count.
     """
+    if find_missing_cells(result):
+        return []
     reliable = not any(warned.code is Code.UNRELIABLE for warned in result.warnings)
     verified = {subject.variant for subject in result.subjects if subject.revision == "head" and subject.verified}
     own = [summary for summary in result.summaries if summary.revision == "head" and summary.variant in verified]
@@ -43,8 +48,15 @@ def make_records(result: Result) -> list[Record]:
     ]
 
 
+def find_missing_cells(result: Result) -> tuple[str, ...]:
+    """Find the cells of head that a shard was to measure and that no shard in the result has measured."""
+    planned = (cell for shard in result.shards[:1] for share in shard.shares for cell in share)
+    measured = {cell for shard in result.shards for cell in shard.cells}
+    return tuple(cell for cell in dict.fromkeys(planned) if cell not in measured)
+
+
 def _is_judged(result: Result) -> bool:
-    """Return whether the run judged a gate, or should have; if base did not start, there was none to judge."""
+    """Return whether the run judged a gate, or should have; without a base, it cannot."""
     gated = (c for c in result.comparisons if c.gate is not None)
     return _judge_unchanged_code(result) != "measured" or any(is_judged(c) or c.verdict != "measured" for c in gated)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_action.history.changes import is_from_the_future
 from bench_action.history.record import Record
-from bench_action.history.recording import make_records
+from bench_action.history.recording import find_missing_cells, make_records
 from bench_action.history.store import Store
 from bench_action.model.benchmark import Benchmark, name_each
 from bench_action.model.errors import InputError, PublishError, RegressionError
@@ -162,6 +162,14 @@ class Trends:
 
 def explain_nothing_to_append(result: Result) -> str:
     """Explain in one sentence why a run is not in the history."""
+    if missing := find_missing_cells(result):
+        more = f" and {plural(len(missing) - 1, 'more cell')}" if len(missing) > 1 else ""
+        shards = f"{len(result.shards)} of {plural(result.shards[0].count, 'shard')}"
+        return (
+            f"run {result.run.id} was not appended to the history: only {shards} have a result, so "
+            f"{missing[0]}{more} would be missing for good. Run the failed jobs again, and append the result of "
+            "all shards"
+        )
     return (
         f"run {result.run.id} has nothing for the history: no cell of head has a valid measurement "
         f"(verdict: {result.verdict})"

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from tests.unit.factories import make_result, make_trial
+from tests.unit.shards import make_shard
 from typer.testing import CliRunner
 
 from bench_action.cli.app import app
+from bench_action.compare.merge import merge
 from bench_action.history.folder import Folder
 from bench_action.history.history import History
 from bench_action.history.opening import open_history
@@ -89,6 +91,21 @@ def test_append__reports_a_run_without_records_and_keeps_the_others(tmp_path: Pa
     assert f"(verdict: {make_result([]).verdict})" in said[0]
     assert trends.append([make_result([])]) == 0
     assert said[-1] == "0 new records, 0 already there"
+
+
+def test_append__of_a_run_without_all_shards_waits_for_the_others(tmp_path: Path) -> None:
+    said: list[str] = []
+    trends = open_trends(tmp_path, said)
+    shards = [make_shard(number, (("aiohttp · list",), ("aiohttp · detail",))) for number in (1, 2)]
+    assert trends.append([merge(shards[:1])]) == trends.append(shards[1:]) == 0
+    assert said[0] == (
+        "run run-1 was not appended to the history: only 1 of 2 shards have a result, so aiohttp · detail would be "
+        "missing for good. Run the failed jobs again, and append the result of all shards"
+    )
+    assert trends.append([merge(shards)]) == 2
+    shared = [make_shard(1, (("aiohttp · list",),) * 2)]  # others have measured the missing shard's cells
+    alone = merge(shared)
+    assert trends.append([alone.model_copy(update={"run": alone.run.model_copy(update={"id": "another"})})]) == 1
 
 
 def test_check__reports_a_change_once_with_its_commits_on_any_machine(history: Path) -> None:
