@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
 
@@ -124,6 +124,7 @@ def make_series(records: Iterable[CellRecord], *, absolute: bool = False) -> tup
     points: dict[_Key, list[Point]] = {}
     for record in records:
         control = {} if absolute else record.control or {}
+        position, of_control = positions[record.benchmark, record.run_id], controls.holds(record)
         for metric in record.metrics.keys() | control.keys():
             relative = metric in control
             bounds = control[metric] if relative else record.metrics[metric]
@@ -131,9 +132,8 @@ def make_series(records: Iterable[CellRecord], *, absolute: bool = False) -> tup
                 continue
             origin = (record.control_id or "") if relative else record.fingerprint
             key = (record.benchmark, record.variant, record.profile, metric, relative, origin)
-            point = _make_point(record, bounds, positions[record.benchmark, record.run_id])
-            of_control, value = controls.holds(record), None if relative else controls.find_value(record, metric)
-            points.setdefault(key, []).append(replace(point, of_control=of_control, control=value))
+            value = None if relative else controls.find_value(record, metric)
+            points.setdefault(key, []).append(_make_point(record, bounds, position, value, of_control=of_control))
     ordered = sorted(points, key=lambda key: (key[0], key[2], list(METRICS).index(key[3]), *key[1:]))
     return tuple(
         Series(
@@ -172,7 +172,9 @@ class _Controls:
         return bounds[0] if bounds and _is_number(bounds[0]) else None
 
 
-def _make_point(record: CellRecord, bounds: Sequence[float | None], position: Position) -> Point:
+def _make_point(
+    record: CellRecord, bounds: Sequence[float | None], position: Position, control: float | None, *, of_control: bool
+) -> Point:
     value, low, high = (*bounds, None, None)[:3]
     work = None if record.counts is None else tuple(record.counts)
     return Point(
@@ -188,6 +190,8 @@ def _make_point(record: CellRecord, bounds: Sequence[float | None], position: Po
         position.repeated,
         record.at,
         record.tool_version,
+        of_control,
+        control,
     )
 
 
