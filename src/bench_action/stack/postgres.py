@@ -35,22 +35,24 @@ _ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb)
 _SIGN_IN = "read -r PGPASSWORD; export PGPASSWORD; "
 _CONVERSE = f'{_SIGN_IN}exec "$@" 2>&1'
 _NOT_SYSTEM = "NOT LIKE ALL (ARRAY['pg\\_%', 'information\\_schema'])"
-# everything that a user can create, as PostgreSQL itself describes it
+# everything that a user can create, as PostgreSQL itself describes it: a line each, and of a table its quoted name
 _SCHEMA = f"""
-SELECT line FROM (
-  SELECT format('table %I.%I', n.nspname, c.relname) AS line, 0 AS part FROM pg_class c
+SELECT json_build_array(line, name) FROM (
+  SELECT format('table %I.%I', n.nspname, c.relname) AS line, format('%I.%I', n.nspname, c.relname) AS name, 0 AS part
+    FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND n.nspname {_NOT_SYSTEM}
   UNION ALL SELECT format('column %s %s %I %s %s %s', a.attrelid::regclass, a.attnum, a.attname,
-      format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), 1 FROM pg_attribute a
+      format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), NULL, 1 FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
     WHERE a.attnum > 0 AND NOT a.attisdropped AND n.nspname {_NOT_SYSTEM}
-  UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(k.oid), 2 FROM pg_constraint k
+  UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(k.oid), NULL, 2
+    FROM pg_constraint k
     JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.conrelid <> 0 AND n.nspname {_NOT_SYSTEM}
-  UNION ALL SELECT 'index ' || indexdef, 3 FROM pg_indexes WHERE schemaname {_NOT_SYSTEM}
-  UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid), 4 FROM pg_trigger WHERE NOT tgisinternal
-  UNION ALL SELECT 'view ' || viewname || ' ' || definition, 5 FROM pg_views WHERE schemaname {_NOT_SYSTEM}
-  UNION ALL SELECT 'function ' || proname || ' ' || prosrc, 6 FROM pg_proc p
+  UNION ALL SELECT 'index ' || indexdef, NULL, 3 FROM pg_indexes WHERE schemaname {_NOT_SYSTEM}
+  UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid), NULL, 4 FROM pg_trigger WHERE NOT tgisinternal
+  UNION ALL SELECT 'view ' || viewname || ' ' || definition, NULL, 5 FROM pg_views WHERE schemaname {_NOT_SYSTEM}
+  UNION ALL SELECT 'function ' || proname || ' ' || prosrc, NULL, 6 FROM pg_proc p
     JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname {_NOT_SYSTEM}
       AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')
 ) AS lines ORDER BY part, line"""
@@ -257,10 +259,11 @@ class Postgres:
     def describe_template(self, template: str) -> list[str]:
         """List the schema of a template and the rows of each table: equal for two that look the same to the planner."""
         with self.connected_as(_OWN, template) as run:
-            lines = run(_SCHEMA)
-            tables = [line.removeprefix("table ") for line in lines if line.startswith("table ")]
-            counts = [f"SELECT '{name}', count(*) FROM {name};" for name in tables]
-            return lines + (run("\n".join(counts)) if counts else [])
+            rows = [json.loads(row) for row in run(_SCHEMA)]
+            tables = [str(name) for _, name in rows if name is not None]
+            counts = run(";\n".join(f"SELECT count(*) FROM {name}" for name in tables)) if tables else []
+            described = [str(line) for line, _ in rows]
+            return described + [f"{name}: {count}" for name, count in zip(tables, counts, strict=True)]
 
     def drop_template(self, template: str) -> None:
         """Drop a template."""

@@ -123,6 +123,20 @@ def describe(server: Postgres, database: str) -> list[str]:
     return [line for line in server.describe_template(database) if "trgm" not in line]
 
 
+def test_describe_template__reads_any_name_and_any_text(database: Postgres) -> None:
+    """A line of a function's body is not a table, and a name may contain a quote."""
+    body = "BEGIN\ntable item;\npsql:<stdin>:1: ERROR: none\nEND"
+    database.execute_as(
+        USER,
+        "seeded",
+        f'CREATE TABLE "it\'s ""one""" AS SELECT 1 AS n; SET check_function_bodies = off;'
+        f"CREATE FUNCTION g() RETURNS void LANGUAGE plpgsql AS $${body}$$",
+    )
+    lines = database.describe_template("seeded")
+    assert "function g " + body in lines
+    assert lines[-1] == 'public."it\'s ""one""": 1'
+
+
 FORMS = ["plain", "plain gz", "inserts zst", "create", "custom", "custom zst", "tar", "directory"]
 
 
