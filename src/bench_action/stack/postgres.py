@@ -55,7 +55,22 @@ SELECT json_build_array(line, name) FROM (
   UNION ALL SELECT 'function ' || proname || ' ' || prosrc, NULL, 6 FROM pg_proc p
     JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname {_NOT_SYSTEM}
       AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')
+  UNION ALL SELECT format('database of %s, limit %s, privileges %s', pg_get_userbyid(datdba), datconnlimit,
+      (SELECT array_agg(item::text ORDER BY item::text) FROM unnest(coalesce(datacl, acldefault('d', datdba))) item)),
+      NULL, 7 FROM pg_database WHERE datname = current_database()
+  UNION ALL SELECT format('setting of %s: %s', nullif(s.setrole, 0)::regrole, setting), NULL, 8
+    FROM pg_database d JOIN pg_db_role_setting s ON s.setdatabase = d.oid, unnest(s.setconfig) AS setting
+    WHERE datname = current_database()
 ) AS lines ORDER BY part, line"""
+# What CREATE DATABASE does not copy from its template, although it belongs to the database and not to the cluster.
+_COPY_PROPERTIES = """
+BEGIN;
+INSERT INTO pg_db_role_setting SELECT copy.oid, s.setrole, s.setconfig
+  FROM pg_database copy, pg_database t JOIN pg_db_role_setting s ON s.setdatabase = t.oid
+  WHERE copy.datname = {database} AND t.datname = {template};
+UPDATE pg_database copy SET datdba = t.datdba, datacl = t.datacl, datconnlimit = t.datconnlimit
+  FROM pg_database t WHERE copy.datname = {database} AND t.datname = {template};
+COMMIT"""
 
 # Of all databases, as an application may have several, or make some; without templates, in which nobody works. One who
 # switches counting off, or resets a part of it, is found by the statement for it, as far as that one is counted.
@@ -205,15 +220,18 @@ class Postgres:
     def renew(self, template: str = "") -> None:
         """Replace the application's database by a copy of a template; clients that are connected are cut off.
 
-        `template`: empty for the database as the image has made it. With a template, a subject follows: what the last
-        one has changed outside its database is undone, and what it has left running is ended. Raises StackError if it
-        was in a template, or in our database.
+        The copy has the template's owner, privileges and settings (ALTER DATABASE … SET), too. `template`: empty for
+        the database as the image has made it. With a template, a subject follows: what the last one has changed outside
+        its database is undone, and what it has left running is ended. Raises StackError if it was in a template, or in
+        our database.
         """
         if template:
             self._restore_state()
             self._require_unvisited()
-        self._drop_database(self.login.database)
-        self._execute(self._create_database(template or _PRISTINE))
+        origin, database = template or _PRISTINE, self.login.database
+        self._drop_database(database)
+        self._execute(self._create_database(origin))
+        self._execute(_COPY_PROPERTIES.format(database=quote_text(database), template=quote_text(origin)))
 
     def keep_as(self, template: str) -> None:
         """Turn the application's database into a template; clients that are connected are cut off."""

@@ -155,6 +155,63 @@ def test_renew__leaves_nothing_of_the_last_subject_on_the_server(postgres: Postg
     client.close()
 
 
+def test_renew__keeps_the_settings_and_privileges_of_the_database(postgres: Postgres) -> None:
+    """CREATE DATABASE copies none of them from its template."""
+    postgres.renew()
+    postgres.execute("CREATE ROLE reader; CREATE ROLE keeper")
+    before = postgres.execute_as("postgres", "postgres", "SHOW work_mem")
+    run(
+        postgres,
+        "ALTER DATABASE postgres SET work_mem = '123kB'",
+        "ALTER ROLE reader IN DATABASE postgres SET search_path = sales, 'it''s'",
+        "REVOKE ALL ON DATABASE postgres FROM PUBLIC",
+        "GRANT CREATE ON DATABASE postgres TO reader",
+        "ALTER DATABASE postgres CONNECTION LIMIT 77",
+        "ALTER DATABASE postgres OWNER TO keeper",
+    )
+    postgres.keep_as("bench_action_changed")
+    postgres._state = ""  # templates are made before the first subject
+    postgres.renew("bench_action_changed")
+    found = (
+        "SHOW work_mem; SELECT datconnlimit, pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'postgres';"
+        "SELECT has_database_privilege('reader', 'postgres', privilege) FROM unnest(ARRAY['CONNECT', 'CREATE'])"
+        "  AS privilege;"
+        "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase"
+        "  WHERE setrole = 'reader'::regrole AND datname = 'postgres'"
+    )
+    path = '{"search_path=sales, \\"it\'s\\""}'
+    assert postgres.execute_as("postgres", "postgres", found) == ["123kB", "77|keeper", "f", "t", path]
+    postgres.renew()
+    assert postgres.execute_as("postgres", "postgres", "SHOW work_mem") == before
+    postgres.drop_template("bench_action_changed")
+    postgres.execute("DROP ROLE reader; DROP ROLE keeper")
+    postgres._state = ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER DATABASE postgres SET work_mem = '123kB'",
+        "ALTER ROLE postgres IN DATABASE postgres SET work_mem = '123kB'",
+        "REVOKE ALL ON DATABASE postgres FROM PUBLIC",
+    ],
+)
+def test_describe_template__shows_a_changed_property_of_the_database(postgres: Postgres, change: str) -> None:
+    described = []
+    for name, statement in {"bench_action_same": "SELECT 1", "bench_action_other": change}.items():
+        postgres.renew()
+        run(postgres, statement)
+        postgres.keep_as(name)
+        described.append(postgres.describe_template(name))
+        postgres.drop_template(name)
+    same, other = described
+    assert same != other
+    postgres.renew()
+    postgres.keep_as("bench_action_again")
+    assert postgres.describe_template("bench_action_again") == same
+    postgres.drop_template("bench_action_again")
+
+
 def test_flush__leaves_nothing_of_the_last_subject_on_redis(redis: Redis, subject: Subject) -> None:
     del subject
     redis._converse("SET a 1\nCONFIG SET maxclients 10\nACL SETUSER mine on nopass +@all")

@@ -120,7 +120,9 @@ def seed(engine: LocalEngine, database: Postgres, redis_handle: Handle, tmp_path
 
 
 def describe(server: Postgres, database: str) -> list[str]:
-    return [line for line in server.describe_template(database) if "trgm" not in line]
+    """Describe what is in a database; its owner is another one, and an extension's index may be."""
+    lines = server.describe_template(database)
+    return [line for line in lines if "trgm" not in line and not line.startswith("database of ")]
 
 
 def test_describe_template__reads_any_name_and_any_text(database: Postgres) -> None:
