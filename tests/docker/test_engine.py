@@ -394,3 +394,26 @@ def test_probes__read_the_healthcheck_and_the_output_since_the_last_start(
     assert engine.exec_inside(handle, ["touch", "/well"])[0] == 0
     wait_until_ready(engine, [ReadinessCheck(handle, WAIT_S, health)])
     assert engine.exec_inside(handle, ["no-such-program"])[0] in {126, 127}
+
+
+def test_start__preloads_what_the_image_of_postgres_does(engine: DockerEngine, footprint: Footprint) -> None:
+    client, name = footprint.client, "bench-action-test-preloading"
+    line = "shared_preload_libraries = 'auto_explain'"
+    script = (
+        f"find /usr/share/postgresql -name '*.conf.sample' -type f | while read -r f; do echo \"{line}\" >>$f; done"
+    )
+    changed = client.containers.run(
+        "postgres:17", ["sh", "-c", script], labels={"bench-action.test": "preloading"}, detach=True
+    )
+    try:
+        assert changed.wait()["StatusCode"] == 0
+        changed.commit(name)
+        before = len(footprint.containers())
+        handle = engine.start(ServiceSpec("postgres", "postgres", name, env={"POSTGRES_PASSWORD": "x"}, slot="a"))
+        command = client.api.inspect_container(handle.id)["Config"]["Cmd"]
+        assert "shared_preload_libraries=auto_explain,pg_stat_statements" in command
+        assert len(footprint.containers()) == before + 1, "the one that was only read is gone"
+        engine.stop(handle)
+    finally:
+        changed.remove(v=True, force=True)
+        client.images.remove(name, force=True)

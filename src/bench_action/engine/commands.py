@@ -1,11 +1,20 @@
 """Command lines of the services that we know, the same wherever they run."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench_action.engine.protocol import ServiceSpec
 
+_PRELOADED = "shared_preload_libraries"
+_COUNTING = "pg_stat_statements"
+# a line of postgresql.conf, in which `=` and the quotes may be missing
+_PRELOADING = re.compile(
+    rf"^[ \t]*{_PRELOADED}(?:[ \t]*=[ \t]*|[ \t]+)(?:'(?P<quoted>(?:[^'\n]|'')*)'|(?P<bare>[^\s#']+))",
+    re.IGNORECASE | re.MULTILINE,
+)
 _POSTGRES_SETTINGS = {
-    "shared_preload_libraries": "pg_stat_statements",
+    _PRELOADED: _COUNTING,
     "pg_stat_statements.track_utility": "on",  # CALL, COPY and the like are work too (docs/glossary.md)
     "pg_stat_statements.max": "50000",
     "timezone": "UTC",
@@ -28,14 +37,33 @@ _MYSQL_COUNTING = (
 def make_postgres_command(spec: ServiceSpec) -> list[str]:
     """Return `postgres -c name=value …`, with `pg_stat_statements` added to the libraries that the user preloads."""
     settings = {**_POSTGRES_SETTINGS, **spec.settings}
-    libraries = [name.strip() for name in settings["shared_preload_libraries"].split(",") if name.strip()]
-    if "pg_stat_statements" not in libraries:
-        libraries.append("pg_stat_statements")
-    settings["shared_preload_libraries"] = ",".join(libraries)
+    settings[_PRELOADED] = _join(_split(settings[_PRELOADED]), [_COUNTING])
     command = ["postgres"]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     return command + list(spec.command)
+
+
+def add_preloaded(spec: ServiceSpec, configuration: str) -> ServiceSpec:
+    """Return a server that also preloads what its image's `postgresql.conf.sample` does.
+
+    The image's libraries come first, as some (Citus) must. Without this, our own setting would override the file.
+    """
+    lines = [match["bare"] or match["quoted"] for match in _PRELOADING.finditer(configuration)]
+    libraries = _split(lines[-1].replace("''", "'")) if lines else []  # the last line counts
+    if not libraries:
+        return spec
+    own = _split(spec.settings.get(_PRELOADED, ""))
+    return replace(spec, settings={**spec.settings, _PRELOADED: _join(libraries, own)})
+
+
+def _split(libraries: str) -> list[str]:
+    return [name for part in libraries.split(",") if (name := part.strip(' \t"'))]
+
+
+def _join(*libraries: Sequence[str]) -> str:
+    """Join lists of libraries, each of which is loaded once."""
+    return ",".join(dict.fromkeys(name for names in libraries for name in names))
 
 
 def make_redis_options(spec: ServiceSpec) -> list[str]:

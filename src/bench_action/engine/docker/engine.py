@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.containers import Container
 from requests.exceptions import RequestException
 
+from bench_action.engine.commands import add_preloaded
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, translate_errors
 from bench_action.engine.docker.creations import Creations, removing_on_failure
@@ -26,6 +27,7 @@ from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.networks import BRIDGE, NetworkForm, Swarm, read_swarm
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.docker.registry import check_requested_platform, pull, require_platform
+from bench_action.engine.docker.samples import Samples
 from bench_action.engine.docker.sandboxes import Sandboxes, attach
 from bench_action.engine.docker.session import DockerSession, run_program
 from bench_action.engine.ownership import Ownership
@@ -100,6 +102,7 @@ class DockerEngine(OneMachine):
         self._expected: dict[str, Handle] = {}  # containers that should be running, by id
         self._images = RunImages(self._client, owner)
         self._sandboxes = Sandboxes(self._client, self._creations, self._labels)
+        self._samples = Samples(self._client, self._labels)
         self.sandbox_image = ""
         self._manages_swarm: bool | None = None
 
@@ -415,11 +418,14 @@ class DockerEngine(OneMachine):
         """Create a container in its slot's network, or in those of all slots if it is in none."""
         declared = list(self._client.images.get(spec.image).attrs["Config"].get("Volumes") or {})
         data = self._volumes.make(spec, declared, limits)
+        name = "-".join(filter(None, (self._prefix, spec.slot, spec.name)))
+        if spec.kind == "postgres":
+            spec = add_preloaded(spec, self._samples.read(spec.image, f"{name}-sample"))
         options = make_container_options(spec, declared, data, limits)
         networks = [self._name_network(slot) for slot in ([spec.slot] if spec.slot else self._slots)]
         container = self._client.containers.create(
             spec.image,
-            name="-".join(filter(None, (self._prefix, spec.slot, spec.name))),
+            name=name,
             labels=self._labels,
             detach=True,
             cpuset_cpus=cpus,

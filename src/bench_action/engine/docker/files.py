@@ -1,4 +1,4 @@
-"""Copy files of the repository into a container before it starts, as nothing of the workspace is ever mounted."""
+"""Copy files into and from a container that has not started, as nothing of the workspace is ever mounted."""
 
 import io
 import os
@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 import docker
+from docker.errors import NotFound
 
 from bench_action.engine.docker.client import translate_errors
 from bench_action.engine.protocol import FileCopy
@@ -18,6 +19,7 @@ from bench_action.model.errors import StackError
 # What the checkout of another revision does not have either: both revisions must get the same.
 _SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__"})
 _LARGEST = 512 * 2**20  # bytes, all files of a container together
+_LARGEST_TEXT = 2**20  # bytes
 _READABLE = 0o444
 
 
@@ -37,6 +39,21 @@ def put_files(
         archive.seek(0)
         with translate_errors("could not copy files into a container"):
             client.api.put_archive(container_id, "/", archive)
+
+
+def read_text(client: docker.DockerClient, container_id: str, path: str) -> str | None:
+    """Read a small text file of a container, running or not; None if there is no such file. Raises StackError."""
+    with translate_errors(f"could not read {path} of an image"):
+        try:
+            chunks, status = client.api.get_archive(container_id, path)
+        except NotFound:
+            return None
+        if int(status["size"]) > _LARGEST_TEXT:
+            return None
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+            member = tar.next()
+            content = tar.extractfile(member) if member is not None and member.isreg() else None
+            return content.read().decode(errors="replace") if content is not None else None
 
 
 def write_archive(files: Sequence[FileCopy], archive: IO[bytes], volumes: Sequence[str] = ()) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bench_action.engine.commands import add_preloaded, make_postgres_command
 from bench_action.engine.docker.limits import Limits
 from bench_action.engine.docker.recipes import make_container_options
 from bench_action.engine.protocol import ContainerForm, Kind, ServiceSpec
@@ -107,6 +108,33 @@ def test_postgres__counts_queries_with_any_settings_of_the_user() -> None:
 def test_postgres__keeps_the_users_libraries_alongside_ours(own: str, combined: str) -> None:
     command = make_options("postgres", settings={"shared_preload_libraries": own})["command"]
     assert parse_settings(command)["shared_preload_libraries"] == combined
+
+
+SAMPLE = """\
+#shared_preload_libraries = ''		# (change requires restart)
+shared_preload_librariesx = 'other'
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "own", "combined"),
+    [
+        ("shared_preload_libraries = 'timescaledb'", "", "timescaledb,pg_stat_statements"),
+        (
+            "Shared_Preload_Libraries='citus, pg_cron'\t# both",
+            "auto_explain",
+            "citus,pg_cron,auto_explain,pg_stat_statements",
+        ),
+        ("  shared_preload_libraries pg_cron", "pg_cron", "pg_cron,pg_stat_statements"),
+        ("shared_preload_libraries = a\nshared_preload_libraries = 'pg_stat_statements,b'", "", "pg_stat_statements,b"),
+        ("shared_preload_libraries = 'a'\nshared_preload_libraries = ''", "b", "b,pg_stat_statements"),
+        ("# shared_preload_libraries = 'a'", "", "pg_stat_statements"),
+    ],
+)
+def test_add_preloaded__keeps_the_libraries_of_the_image(line: str, own: str, combined: str) -> None:
+    settings = {"shared_preload_libraries": own} if own else {}
+    spec = add_preloaded(ServiceSpec("postgres", "name", "image", settings=settings), f"{SAMPLE}{line}\n")
+    assert parse_settings(make_postgres_command(spec))["shared_preload_libraries"] == combined
 
 
 def test_postgres__the_users_arguments_come_last_and_win() -> None:
