@@ -7,11 +7,13 @@ The client takes a backslash outside quotes and comments as a command, and certa
 import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
+from bench_action.model.wording import plural
 from bench_action.stack.script import ScriptError, end_at_lines
 
 # what opens something in which a word or a backslash means nothing to the client; the first kinds end with their line
-_OPENING = re.compile(r"""\#[^\n]*+|--(?=\s|\Z)[^\n]*+|/\*M!\d*+\\-[^*]*+\*/|/\*(?!!|M!)|['"`]""")
+_OPENING = re.compile(r"""\#[^\n]*+|--(?=\s|\Z)[^\n]*+|/\*M!\d*+\\-[^*\n]*+\*/|/\*(?!!|M!)|['"`]""")
 _CLOSING = {
     "'": re.compile(r"[^'\\]*+(?:\\.[^'\\]*+)*+'", re.DOTALL),
     '"': re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL),
@@ -23,18 +25,71 @@ _COMMAND = re.compile(
     r"|^\s*delimiter\s+(?!(?:;;?|//|\$\$|\|\|?)\s*$)",
     re.IGNORECASE | re.MULTILINE,
 )
+# a line that begins a statement about a database, in code; and such a line, if the statement is its only one
+_ABOUT_DATABASE = re.compile(
+    r"^[ \t]*(?:/\*!\d+[ \t]*)?(?:USE|(?:CREATE|ALTER|DROP)[ \t]+(?:DATABASE|SCHEMA))\b", re.IGNORECASE | re.MULTILINE
+)
+_NAME = r"[ \t]*(?P<{}>`(?:[^`]|``)+`|[\w$]+)"
+_IF_EXISTS = r"(?:[ \t]*/\*!\d+[ \t]*IF NOT EXISTS[ \t]*\*/|[ \t]+IF (?:NOT )?EXISTS\b)?"
+_ONLY_DATABASE = re.compile(
+    rf"[ \t]*(?:USE\b{_NAME.format('used')}[ \t]*;?|(?:/\*!\d+[ \t]*)?(?:CREATE|ALTER|DROP)[ \t]+(?:DATABASE|SCHEMA)\b"
+    rf"{_IF_EXISTS}{_NAME.format('changed')}[^;]*;)\s*",
+    re.IGNORECASE,
+)
 _ESCAPES_OFF = re.compile(r"sql_mode[^;\n]*no_backslash_escapes", re.IGNORECASE)
 
 
-def refuse_commands(chunks: Iterable[str], allowed: AbstractSet[str] = frozenset()) -> Iterator[str]:
+@dataclass(slots=True)
+class DatabaseFilter:
+    """Leaves out of one dump what creates or uses its database, so that its tables go to the application's.
+
+    `name`: of the dump's database, once it is known. `skipped`: how many statements were left out.
+    """
+
+    name: str = ""
+    skipped: int = 0
+
+    def filter(self, chunk: str, code: str, line: int) -> tuple[str, str]:
+        """Return whole lines, and the code in them, with empty lines for what is left out. `line`: how many precede.
+
+        Raises ScriptError if the dump contains several databases.
+        """
+        numbers = [code.count("\n", 0, match.start()) for match in _ABOUT_DATABASE.finditer(code)]
+        lines, codes = (chunk.split("\n"), code.split("\n")) if numbers else ([chunk], [code])
+        for number in numbers:
+            if match := _ONLY_DATABASE.fullmatch(lines[number]):
+                self._require_one(_unquote(match["used"] or match["changed"]), line + number + 1)
+                self.skipped += 1
+                lines[number] = codes[number] = ""
+        return "\n".join(lines), "\n".join(codes)
+
+    def summarise(self, database: str) -> str:
+        """Say in one line what was left out; empty if the dump is of this database, or names none."""
+        if self.name in {"", database}:
+            return ""
+        return (
+            f"skipped {plural(self.skipped, 'statement')} about the database {self.name}: its tables go to {database}"
+        )
+
+    def _require_one(self, name: str, line: int) -> None:
+        if self.name not in {"", name}:
+            raise ScriptError("the dump contains more than one database", line, "dump one database with `mysqldump`")
+        self.name = name
+
+
+def refuse_commands(
+    chunks: Iterable[str], allowed: AbstractSet[str] = frozenset(), databases: DatabaseFilter | None = None
+) -> Iterator[str]:
     """Give out a script that arrives in chunks of any size, in whole lines.
 
-    Raises ScriptError for a command of the client that is not among `allowed`, and for a setting that changes how
-    quotes are read.
+    `databases`: leaves out what is about the database of a dump. Raises ScriptError for a command of the client that is
+    not among `allowed`, and for a setting that changes how quotes are read.
     """
     inside, last, line = "", "", 0
     for chunk in end_at_lines(chunks):
         code, inside = _keep_code(chunk, inside)
+        if databases is not None:
+            chunk, code = databases.filter(chunk, code, line)  # noqa: PLW2901 (what is left of it)
         code = f"{last}\n{code}"
         commands = (match for match in _COMMAND.finditer(code) if (match["word"] or "").lower() not in allowed)
         if found := next(commands, None):
@@ -68,3 +123,7 @@ def _keep_code(chunk: str, inside: str) -> tuple[str, str]:
             inside = opening[0] if opening and opening[0] in _CLOSING else ""
         at = end
     return "".join(parts), inside
+
+
+def _unquote(name: str) -> str:
+    return name[1:-1].replace("``", "`") if name.startswith("`") else name

@@ -92,8 +92,8 @@ def account(port: int, query: Query) -> Account:
     return Account(Handle("db", "db", "other", "127.0.0.1", port), "shop", "s3cret", "shop")
 
 
-def run(account: Account, text: str) -> None:
-    run_dump(cast(Engine, Programs()), account, [text], Unwatched())
+def run(account: Account, text: str) -> str:
+    return run_dump(cast(Engine, Programs()), account, [text], Unwatched())
 
 
 def test_run_dump__fills_the_database(account: Account, query: Query, tmp_path: Path) -> None:
@@ -119,3 +119,16 @@ def test_run_dump__names_the_line_and_quotes_no_data(account: Account) -> None:
     assert caught.value.where == f"line {DUMP.count(chr(10)) + 2}"
     with pytest.raises(InputError, match="Access denied"):
         run(account.__class__(account.handle, "shop", "wrong", "shop"), DUMP)
+
+
+def test_run_dump__of_another_database_fills_the_applications(account: Account, port: int, query: Query) -> None:
+    query("CREATE OR REPLACE DATABASE prod; CREATE TABLE prod.item (id int); INSERT INTO prod.item VALUES (7)")
+    query("GRANT ALL ON *.* TO shop@localhost")
+    dump = ["mariadb-dump", "--protocol=tcp", f"--port={port}", "--user=root", "--add-drop-database", "--databases"]
+    text = subprocess.run([*dump, "prod"], check=True, capture_output=True, text=True).stdout
+    query("DELETE FROM prod.item")
+    assert run(account, text) == "skipped 3 statements about the database prod: its tables go to shop"
+    assert query("SELECT id FROM shop.item") == "7"
+    assert query("SELECT count(*) FROM prod.item") == "0"
+    with pytest.raises(InputError, match="the dump contains more than one database"):
+        run(account, subprocess.run([*dump, "prod", "shop"], check=True, capture_output=True, text=True).stdout)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import InputError
-from bench_action.stack.mysql_script import refuse_commands
+from bench_action.stack.mysql_script import DatabaseFilter, refuse_commands
 from bench_action.stack.script import ScriptError
 from bench_action.stack.seeding.feed import Program, Watch, feed
 
@@ -14,12 +14,14 @@ from bench_action.stack.seeding.feed import Program, Watch, feed
 _CLIENT = 'client=$(command -v mariadb || command -v mysql) && exec "$client" "$@"'
 # switches off the commands of the client that run programs; one that does not know an option only warns of it
 _NO_PROGRAMS = ("--loose-sandbox", "--loose-system-command=OFF")
-_ALLOWED = frozenset({"use", "charset"})
+_ALLOWED = frozenset({"charset"})
 _FAILED = re.compile(r"ERROR (?P<code>\d+) \(\w+\)(?: at line (?P<line>\d+)[^:]*)?: (?P<why>.*)")
 _QUOTING = re.compile(r" near '.*| for key .*|(?<=Duplicate entry) '.*?'")
+_OTHER_DATABASE = "write the names of tables, views and routines without that of a database"
 _ADVICE = {
     "1227": "dump with `--set-gtid-purged=OFF`, and without DEFINER",
-    "1049": "dump one database, without `--databases`",
+    "1044": _OTHER_DATABASE,
+    "1049": _OTHER_DATABASE,
     "1273": "a newer server wrote it: use an image of that version or later",
 }
 
@@ -34,13 +36,18 @@ class Account:
     database: str
 
 
-def run_dump(engine: Engine, account: Account, text: Iterable[str], watch: Watch) -> None:
-    """Run a dump to its end or to its first error. Raises InputError that names the line, and quotes no data."""
+def run_dump(engine: Engine, account: Account, text: Iterable[str], watch: Watch) -> str:
+    """Run a dump to its end or to its first error; return in one line what was left out of it.
+
+    Raises InputError that names the line, and quotes no data.
+    """
     options = [f"--user={account.user}", "--host=127.0.0.1", f"--port={account.handle.port}", "--protocol=tcp"]
     options += ["--batch", "--default-character-set=utf8mb4", *_NO_PROGRAMS, account.database]
     program = Program(["sh", "-c", _CLIENT, "sh", *options], "MYSQL_PWD", account.password)
+    databases = DatabaseFilter()
     try:
-        status, lines = feed(engine, account.handle, program, refuse_commands(text, _ALLOWED), watch)
+        script = refuse_commands(text, _ALLOWED, databases)
+        status, lines = feed(engine, account.handle, program, script, watch)
     except ScriptError as error:
         raise InputError(error.why, where=f"line {error.line}", advice=error.advice) from None
     if status:
@@ -50,3 +57,4 @@ def run_dump(engine: Engine, account: Account, text: Iterable[str], watch: Watch
         why = _QUOTING.sub("", failed["why"])
         where = f"line {failed['line']}" if failed["line"] else ""
         raise InputError(f"MySQL refused a statement: {why}", where=where, advice=_ADVICE.get(failed["code"], ""))
+    return databases.summarise(account.database)

@@ -80,12 +80,15 @@ class Seeder:
                 case SeedDatabase() if kind == "pg_dump archive":
                     restore_archive(self.engine, target, file.read_bytes(), monitor)
                 case SeedDatabase():
-                    if skipped := run_script(self.engine, target, file.read_text(), monitor):
-                        self.say(f"{step.title}: {skipped}")
+                    self._say_skipped(step, run_script(self.engine, target, file.read_text(), monitor))
                 case RedisSeed():
                     target.apply(monitor, target.add(kind, file, monitor))
                 case Account():
-                    run_dump(self.engine, target, file.read_text(), monitor)
+                    self._say_skipped(step, run_dump(self.engine, target, file.read_text(), monitor))
+
+    def _say_skipped(self, step: SeedStep, skipped: str) -> None:
+        if skipped:
+            self.say(f"{step.title}: {skipped}")
 
 
 @contextmanager
