@@ -66,12 +66,15 @@ class SeedFile:
                 raise SeedFileError(f"it is larger than {_MOST // 2**30} GiB, unpacked", "seed with less data")
             yield chunk
 
-    def read_text(self) -> Iterator[str]:
-        """Read UTF-8 text, or UTF-16 text with a byte order mark. Raises SeedFileError."""
+    def read_text(self, *, any_bytes: bool = False) -> Iterator[str]:
+        """Read UTF-8 text, or UTF-16 text with a byte order mark. Raises SeedFileError.
+
+        `any_bytes`: read what is no UTF-8 as surrogates (PEP 383).
+        """
         decoder = None
         try:
             for chunk in self.read_bytes():
-                decoder = decoder or codecs.getincrementaldecoder(_find_encoding(chunk))()
+                decoder = decoder or _make_decoder(chunk, any_bytes=any_bytes)
                 yield decoder.decode(chunk)
             if decoder is not None:
                 decoder.decode(b"", final=True)
@@ -131,6 +134,11 @@ def _recognise(head: bytes, name: str, fills: str) -> SeedFormat | None:
     if fills == "redis" or _COMMANDS.search(name):
         return "Redis commands"
     return "mysql dump" if fills == "mysql" or _MYSQL.match(head) else "sql"
+
+
+def _make_decoder(head: bytes, *, any_bytes: bool) -> codecs.IncrementalDecoder:
+    encoding = _find_encoding(head)
+    return codecs.getincrementaldecoder(encoding)("surrogateescape" if any_bytes and encoding != "utf-16" else "strict")
 
 
 def _find_encoding(head: bytes) -> str:

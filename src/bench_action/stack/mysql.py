@@ -24,7 +24,7 @@ _OWN = "bench_action"  # our account, which may do everything, and our database
 _PRISTINE = f"{_OWN}_pristine"  # the application's database as the image has made it
 _DATABASE = "app"  # if the environment names none
 _FAILED = re.compile(r"ERROR (?P<code>\d+) \(\w+\)(?: at line (?P<line>\d+))?(?: in [^:]*)?: (?P<why>.*)")
-_QUOTING = re.compile(r" near '.*| for key .*|(?<=Duplicate entry) '.*?'")
+_QUOTING = re.compile(r" near '.*| for key .*|(?<=Duplicate entry) '.*?'|(?<=value:) '.*'(?= for )")
 # The shell reads the password from the first line of its input, because every process can read a command line.
 _SIGN_IN = "read -r MYSQL_PWD; export MYSQL_PWD; "
 _FIND = (

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from tests.integration.conftest import _await_start, _free_port, _program, _running
 
-from bench_action.config.seed_files import find_format
+from bench_action.config.seed_files import find_format, open_seed
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.protocol import Engine, Handle
 from bench_action.model.errors import InputError
@@ -132,3 +132,24 @@ def test_run_dump__of_another_database_fills_the_applications(account: Account, 
     assert query("SELECT count(*) FROM prod.item") == "0"
     with pytest.raises(InputError, match="the dump contains more than one database"):
         run(account, subprocess.run([*dump, "prod", "shop"], check=True, capture_output=True, text=True).stdout)
+
+
+def test_run_dump__keeps_the_bytes_of_binary_columns(account: Account, port: int, query: Query, tmp_path: Path) -> None:
+    query("CREATE TABLE shop.file (name varchar(9), content blob) CHARSET utf8mb4")
+    every = bytes(range(256)).hex().upper()
+    query(f"INSERT INTO shop.file VALUES ('ü', X'{every}'), ('a', X'C328')")  # noqa: S608 (our own)
+    dump = ["mariadb-dump", "--protocol=tcp", f"--port={port}", "--user=root", "shop"]
+    (tmp_path / "a.sql").write_bytes(subprocess.run(dump, check=True, capture_output=True).stdout)
+    query("DROP TABLE shop.file")
+    with open_seed(tmp_path / "a.sql") as file:
+        run_dump(cast(Engine, Programs()), account, file.read_text(any_bytes=True), Unwatched())
+    rows = query("SELECT hex(name), hex(content) FROM shop.file ORDER BY name = 'a'")
+    assert rows == f"C3BC\t{every}\n61\tC328"
+
+
+def test_run_dump__quotes_nothing_of_text_in_another_encoding(account: Account) -> None:
+    with pytest.raises(InputError, match="Incorrect string value") as caught:
+        run(account, "CREATE TABLE n (t varchar(9)) CHARSET utf8mb4;\nINSERT INTO n VALUES ('x\udce9');\n")
+    assert "E9" not in str(caught.value)
+    assert caught.value.where == "line 2"
+    assert "UTF-8" in caught.value.advice

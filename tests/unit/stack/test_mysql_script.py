@@ -48,8 +48,10 @@ def test_refuse_commands__names_the_line_of_a_command(text: str, line: int) -> N
         assert caught.value.line == line
 
 
-def test_refuse_commands__may_allow_some_and_never_a_change_of_quoting() -> None:
-    assert list(refuse_commands(["charset utf8;\n"], frozenset({"charset"}))) == ["charset utf8;\n"]
+def test_refuse_commands__allows_no_change_of_how_quotes_are_read() -> None:
+    assert list(refuse_commands(["charset utf8mb4;\n"])) == ["charset utf8mb4;\n"]
+    with pytest.raises(ScriptError, match="a command of the mysql client"):
+        list(refuse_commands(["charset gbk\n"]))  # in which a character may end in a backslash
     with pytest.raises(ScriptError, match="changes how quotes are read") as caught:
         list(refuse_commands(["SELECT 1;\n", "SET sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES';\n"]))
     assert caught.value.line == 2

@@ -84,7 +84,7 @@ class Seeder:
                 case RedisSeed():
                     target.apply(monitor, target.add(kind, file, monitor))
                 case Account():
-                    self._say_skipped(step, run_dump(self.engine, target, file.read_text(), monitor))
+                    self._say_skipped(step, run_dump(self.engine, target, file.read_text(any_bytes=True), monitor))
 
     def _say_skipped(self, step: SeedStep, skipped: str) -> None:
         if skipped:
