@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -50,7 +50,7 @@ class SeedFile:
 
     size: int
     _raw: IO[bytes]
-    _unpacked: Callable[[int], bytes]
+    _unpack: Callable[[IO[bytes]], IO[bytes]]
 
     @property
     def position(self) -> int:
@@ -58,9 +58,13 @@ class SeedFile:
         return self._raw.tell()
 
     def read_bytes(self) -> Iterator[bytes]:
-        """Read what the file contains, unpacked. Raises SeedFileError if it is damaged or too large."""
-        total = 0
-        while chunk := self._read():
+        """Read what the file contains from its beginning, unpacked.
+
+        Raises SeedFileError if it is damaged or too large.
+        """
+        self._raw.seek(0)
+        unpacked, total = self._unpack(self._raw), 0
+        while chunk := _read(unpacked):
             total += len(chunk)
             if total > _MOST:
                 raise SeedFileError(f"it is larger than {_MOST // 2**30} GiB, unpacked", "seed with less data")
@@ -82,28 +86,30 @@ class SeedFile:
             advice = "save it as UTF-8, or dump it with `pg_dump --encoding=UTF8`"
             raise SeedFileError("it is not UTF-8 text", advice) from None
 
-    def _read(self) -> bytes:
-        try:
-            return self._unpacked(_CHUNK)
-        except _UNPACKING_ERRORS as error:
-            raise SeedFileError(f"it cannot be unpacked: {error}", "compress it again with `gzip` or `zstd`") from error
-
 
 @contextmanager
 def open_seed(path: Path) -> Iterator[SeedFile]:
     """Open a seed, which may be compressed with gzip or zstd; its name does not matter. Raises SeedFileError."""
     try:
         with path.open("rb") as raw:
-            magic = raw.read(4)
-            raw.seek(0)
-            unpacked: Callable[[int], bytes] = raw.read
-            if magic.startswith(b"\x1f\x8b"):
-                unpacked = gzip.GzipFile(fileobj=raw).read
-            elif magic == b"\x28\xb5\x2f\xfd":
-                unpacked = zstd.ZstdFile(raw).read
-            yield SeedFile(path.stat().st_size, raw, unpacked)
+            yield SeedFile(path.stat().st_size, raw, _find_packing(raw.read(4)))
     except OSError as error:
         raise SeedFileError(f"it cannot be read: {error.strerror or error}", "check the file") from error
+
+
+def _find_packing(magic: bytes) -> Callable[[IO[bytes]], IO[bytes]]:
+    if magic.startswith(b"\x1f\x8b"):
+        return lambda raw: cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+    if magic == b"\x28\xb5\x2f\xfd":
+        return lambda raw: cast("IO[bytes]", zstd.ZstdFile(raw))
+    return lambda raw: raw
+
+
+def _read(unpacked: IO[bytes]) -> bytes:
+    try:
+        return unpacked.read(_CHUNK)
+    except _UNPACKING_ERRORS as error:
+        raise SeedFileError(f"it cannot be unpacked: {error}", "compress it again with `gzip` or `zstd`") from error
 
 
 def find_format(path: Path, fills: str = "") -> SeedFormat:

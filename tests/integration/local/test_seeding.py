@@ -171,6 +171,47 @@ def test_seed__takes_every_form_of_pg_dump(
         assert "reader" in line
 
 
+@pytest.mark.parametrize("form", ["custom", "tar", "directory"])
+def test_seed__leaves_the_same_out_of_an_archive_as_of_a_plain_dump(
+    seed: Seed, server: Postgres, database: Postgres, tmp_path: Path, form: str
+) -> None:
+    server.execute_as(USER, "postgres", "CREATE ROLE member; CREATE DATABASE secured")
+    try:
+        server.execute_as(
+            USER,
+            "secured",
+            "CREATE TABLE note (id int PRIMARY KEY); INSERT INTO note VALUES (1), (2);"
+            "ALTER TABLE note ENABLE ROW LEVEL SECURITY;"
+            "CREATE POLICY theirs ON note TO member USING (true); CREATE POLICY everybodys ON note USING (id = 1);"
+            "SELECT lo_from_bytea(77, 'large')",
+        )
+        port = server.handle.port
+        target = f"--dbname=postgresql://{USER}:{PASSWORD['POSTGRES_PASSWORD']}@127.0.0.1:{port}/secured"
+        dump = ["pg_dump", target, f"--file={tmp_path / 'a.dump'}", "--schema=public", "--blobs", f"--format={form}"]
+        subprocess.run(dump, check=True)
+    finally:
+        server.drop_template("secured")
+        server.execute_as(USER, "postgres", "DROP ROLE member")
+    (line,) = seed("a.dump")
+    assert line == (
+        "a.dump: skipped 1 statement about the role member, which this server does not have; "
+        "1 statement that would create what exists"
+    )
+    rows = "SELECT count(*) FROM note; SELECT polname FROM pg_policy; SELECT convert_from(lo_get(77), 'UTF8')"
+    assert database.execute_as(USER, "seeded", rows) == ["2", "everybodys", "large"]
+
+
+def test_seed__an_error_in_an_archive_names_the_statement(
+    seed: Seed, server: Postgres, database: Postgres, dump: Callable[..., Path], tmp_path: Path
+) -> None:
+    dump(tmp_path / "a.dump", "--format=custom")
+    database.execute_as(USER, "seeded", "CREATE TABLE item (id int)")
+    with pytest.raises(InputError, match='relation "item" already exists') as caught:
+        seed("a.dump")
+    assert "seed: a.dump, `pg_restore --section=pre-data --file=-`, line " in caught.value.where
+    assert "(CREATE TABLE)" in caught.value.where
+
+
 def test_seed__steps_run_in_their_order(seed: Seed, database: Postgres, tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("CREATE TABLE a (n int);", encoding="utf-8")
     (tmp_path / "b.sql").write_bytes("INSERT INTO a VALUES (1) -- ü".encode("utf-16"))

@@ -72,6 +72,7 @@ def test_read_text__unpacks_and_decodes(tmp_path: Path) -> None:
         path.write_bytes(content)
         with open_seed(path) as file:
             assert "".join(file.read_text()) == text
+            assert "".join(file.read_text()) == text, "it is read from its beginning each time"
             assert file.position == file.size
 
 

@@ -1,13 +1,15 @@
 """Run SQL scripts and pg_dump's archives with PostgreSQL's own programs, next to its server."""
 
+import base64
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_action.engine.protocol import Engine
-from bench_action.model.errors import InputError
+from bench_action.model.errors import InputError, StackError
 from bench_action.stack.postgres import Postgres
 from bench_action.stack.script import Piece, ScriptError, read_pieces
 from bench_action.stack.seeding.dump import Cluster, DumpFilter
@@ -110,7 +112,13 @@ def run_script(engine: Engine, database: SeedDatabase, text: Iterable[str], watc
 
     Raises InputError, which quotes nothing of the script.
     """
-    dump, recent = DumpFilter(database.read_cluster()), _Recent()
+    dump = DumpFilter(database.read_cluster())
+    _run_filtered(engine, database, dump, text, watch)
+    return dump.summarise()
+
+
+def _run_filtered(engine: Engine, database: SeedDatabase, dump: DumpFilter, text: Iterable[str], watch: Watch) -> None:
+    recent = _Recent()
     quiet = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-"]
     try:
         stream = recent.watch(dump.filter(read_pieces(text)))
@@ -121,23 +129,94 @@ def run_script(engine: Engine, database: SeedDatabase, text: Iterable[str], watc
         failed = next((match for line in lines if (match := _FAILED.match(line))), None)
         where = recent.describe_line(int(failed["line"])) if failed and failed["line"] else ""
         raise _make_error(engine, database, failed["why"] if failed else "", lines, where)
-    return dump.summarise()
 
 
-def restore_archive(engine: Engine, database: SeedDatabase, content: Iterable[bytes], watch: Watch) -> None:
-    """Restore an archive (pg_dump's formats custom and tar), without owners and privileges. Raises InputError."""
-    _restore(engine, database, database.make_program("pg_restore", *_RESTORE), content, watch)
+def restore_archive(engine: Engine, database: SeedDatabase, read: Callable[[], Iterable[bytes]], watch: Watch) -> str:
+    """Restore an archive (pg_dump's formats custom and tar), without owners and privileges.
+
+    `read`: reads it from its beginning. Returns in one line what was left out of it. Raises InputError.
+    """
+    with _make_folder(engine, database) as folder:
+        return _Archive(engine, database, folder, read, watch).restore()
 
 
-def restore_folder(engine: Engine, database: SeedDatabase, folder: Path, watch: Watch) -> None:
-    """Restore a folder that pg_dump wrote (its format directory). Raises InputError."""
-    restore = database.make_program("pg_restore", *_RESTORE)
-    unpack = 'folder=$(mktemp -d); tar -xf - -C "$folder" && "$@" "$folder"; status=$?; rm -rf "$folder"; exit $status'
-    program = Program(["sh", "-c", unpack, "sh", *restore.argv], restore.variable, restore.password)
-    _restore(engine, database, program, pack_folder(folder), watch)
+def restore_folder(engine: Engine, database: SeedDatabase, source: Path, watch: Watch) -> str:
+    """Restore a folder that pg_dump wrote (its format directory). Returns and raises the same as `restore_archive`."""
+    with _make_folder(engine, database) as folder:
+        unpack = Program(["tar", "-xf", "-", "-C", folder])
+        status, lines = feed(engine, database.server.handle, unpack, encode(pack_folder(source)), watch, coded=True)
+        if status:
+            raise StackError("could not copy the folder of the dump", where=database.server.handle.name, log=lines[:10])
+        return _Archive(engine, database, folder, lambda: (), watch, folder).restore()
 
 
 _RESTORE = ("--no-owner", "--no-privileges", "--no-comments", "--exit-on-error")
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    """An archive that is being restored: its definitions as a script, to leave out of it what is left out of any dump.
+
+    `folder`: where the script is written, in the container. `read`: reads what pg_restore gets as input. `path`: of an
+    archive that is in the container.
+    """
+
+    engine: Engine
+    database: SeedDatabase
+    folder: str
+    read: Callable[[], Iterable[bytes]]
+    watch: Watch
+    path: str = ""
+
+    def restore(self) -> str:
+        dump = DumpFilter(self.database.read_cluster())
+        self._define(dump, "pre-data")
+        self._run(self.database.make_program("pg_restore", "--section=data", *_RESTORE, *self._list_paths()))
+        self._define(dump, "post-data")
+        return dump.summarise()
+
+    def _define(self, dump: DumpFilter, section: str) -> None:
+        """Run the statements of a section."""
+        script = f"{self.folder}/bench-action.sql"
+        write = ["pg_restore", f"--section={section}", f"--file={script}", *_RESTORE, *self._list_paths()]
+        self._run(Program(write))
+        # base64, as the engine may change line breaks
+        status, output = self.engine.exec(self.database.server.handle, ["base64", script])
+        if status:
+            raise StackError("could not read the definitions of the archive", cause=output.strip())
+        try:
+            text = base64.b64decode(output).decode()
+        except UnicodeDecodeError:
+            raise InputError("the archive is not in UTF-8", advice="dump with `pg_dump --encoding=UTF8`") from None
+        try:
+            _run_filtered(self.engine, self.database, dump, [text], self.watch)
+        except InputError as error:
+            where = f"`pg_restore --section={section} --file=-`, {error.where}"
+            raise InputError(error.what, where=where, advice=error.advice, log=error.log) from error
+
+    def _run(self, program: Program) -> None:
+        handle = self.database.server.handle
+        status, lines = feed(self.engine, handle, program, encode(self.read()), self.watch, coded=True)
+        if status:
+            failed = next((match for line in lines if (match := _RESTORE_FAILED.match(line))), None)
+            raise _make_error(self.engine, self.database, failed["why"] if failed else "", lines, "")
+
+    def _list_paths(self) -> list[str]:
+        return [self.path] if self.path else []
+
+
+@contextmanager
+def _make_folder(engine: Engine, database: SeedDatabase) -> Iterator[str]:
+    """Make a temporary folder in the container of a server."""
+    handle = database.server.handle
+    status, output = engine.exec(handle, ["mktemp", "-d"])
+    folder = output.strip()
+    if status:
+        raise StackError("could not make a folder for the archive", where=handle.name, cause=folder)
+    try:
+        yield folder
+    finally:
+        engine.exec(handle, ["rm", "-rf", folder])
 
 
 def pack_folder(folder: Path) -> Iterator[bytes]:
@@ -153,13 +232,6 @@ def pack_folder(folder: Path) -> Iterator[bytes]:
                 yield chunk
             yield bytes(left + -info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _restore(engine: Engine, database: SeedDatabase, program: Program, content: Iterable[bytes], watch: Watch) -> None:
-    status, lines = feed(engine, database.server.handle, program, encode(content), watch, coded=True)
-    if status:
-        failed = next((match for line in lines if (match := _RESTORE_FAILED.match(line))), None)
-        raise _make_error(engine, database, failed["why"] if failed else "", lines, "")
 
 
 def _make_error(engine: Engine, database: SeedDatabase, why: str, lines: Sequence[str], where: str) -> InputError:

@@ -72,13 +72,14 @@ class Seeder:
         target = self.targets[find_seed_service(self.project, step)]
         kind = find_format(path, {SeedDatabase: "postgres", RedisSeed: "redis", Account: "mysql"}[type(target)])
         if kind == "pg_dump folder" and isinstance(target, SeedDatabase):
-            restore_folder(self.engine, target, path, Monitor(step.title, self.say, target))
+            monitor = Monitor(step.title, self.say, target)
+            self._say_skipped(step, restore_folder(self.engine, target, path, monitor))
             return
         with open_seed(path) as file:
             monitor = Monitor(step.title, self.say, target, file)
             match target:
                 case SeedDatabase() if kind == "pg_dump archive":
-                    restore_archive(self.engine, target, file.read_bytes(), monitor)
+                    self._say_skipped(step, restore_archive(self.engine, target, file.read_bytes, monitor))
                 case SeedDatabase():
                     self._say_skipped(step, run_script(self.engine, target, file.read_text(), monitor))
                 case RedisSeed():
