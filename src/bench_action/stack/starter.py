@@ -40,6 +40,7 @@ from bench_action.stack.slots import Slot
 from bench_action.stack.subject import Subject
 
 _SETUP_S = 600.0
+_SEED_S = 3600.0  # for a command of the seed: as long as one statement of its files may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ class Starter:
         for server in _list_postgres(subject):
             create_extensions(server, self._project(subject.variant, subject.revision).config.extensions)
         subject = self._run_jobs(subject, slot)
-        self._run_once(subject, subject.config.setup)
+        self._run_once(_SETUP_S, subject, subject.config.setup)
         seeder = self._make_seeder(subject)
         if only_commands:
             seeder = seeder.leave_out_last_files()
@@ -244,9 +245,9 @@ class Starter:
                     self.engine.run_once(self._make_companion_spec(subject, name, jobs[name]), _SETUP_S)
         return subject
 
-    def _run_once(self, subject: Subject, command: Sequence[str]) -> None:
+    def _run_once(self, limit_s: float, subject: Subject, command: Sequence[str]) -> None:
         if command:
-            self.engine.run_once(self._make_spec(subject, f"{subject.variant}-setup", command), _SETUP_S)
+            self.engine.run_once(self._make_spec(subject, f"{subject.variant}-setup", command), limit_s)
 
     @staticmethod
     def _count_rows(subject: Subject) -> dict[str, int]:
@@ -265,7 +266,7 @@ class Starter:
         if subject.revision == "base" and self.base is not None:
             targets |= {name: targets[other] for name, other in self.base.aliases.items() if other in targets}
         project = self._project(subject.variant, subject.revision)
-        return Seeder(self.engine, project, targets, partial(self._run_once, subject), self._say)
+        return Seeder(self.engine, project, targets, partial(self._run_once, _SEED_S, subject), self._say)
 
     def _seed_when_ready(self, subject: Subject, slot: Slot, seeder: Seeder) -> None:
         """Let the subject start once, as its start creates what these steps of the seed fill."""

@@ -17,6 +17,7 @@ from bench_action.stack.hash_seed import ITSELF, NO_HASH_SEED, HashSeed
 from bench_action.stack.images import Image, Images
 from bench_action.stack.redis import Redis
 from bench_action.stack.server import DatabaseServer
+from bench_action.stack.slots import Slot
 from bench_action.stack.starter import Starter
 from bench_action.stack.subject import Database, Subject
 
@@ -37,6 +38,10 @@ class Recorder:
         self.specs: list[ServiceSpec] = []
         self.again: list[tuple[str, str | bool | None]] = []
         self.pinned: list[Sequence[int]] = []
+        self.limits: list[float] = []
+
+    def run_once(self, _spec: ServiceSpec, timeout_s: float) -> None:
+        self.limits.append(timeout_s)
 
     def start(self, spec: ServiceSpec) -> Handle:
         self.specs.append(spec)
@@ -59,9 +64,12 @@ class Recorder:
         return []
 
 
-def make(engine: Recorder, services: Mapping[str, Any] | None = None, **keys: Any) -> tuple[Starter, Subject]:
+def make(
+    engine: Recorder, services: Mapping[str, Any] | None = None, seed: Sequence[Any] = (), **keys: Any
+) -> tuple[Starter, Subject]:
     """Make a starter, and a variant with these keys next to a database and a cache, and its companions."""
-    config = Config.model_validate({"services": services or {}, "variants": {"web": {"image": "x", **keys}}})
+    body = {"services": services or {}, "seed": list(seed), "variants": {"web": {"image": "x", **keys}}}
+    config = Config.model_validate(body)
     project = Project(config, load_policy("quick"), "quick", Path(), "bench.yml")
     database, cache = (
         SimpleNamespace(address=lambda url=url: {"url": url}) for url in ("postgresql://db", "redis://cache")
@@ -158,3 +166,11 @@ def test_start__again_without_a_hash_seed_is_the_same_container() -> None:
     assert not starter.list_seedable(subject)
     assert starter.start(subject, started).handle == WEB
     assert engine.again == [("1", True)]
+
+
+def test_fill__a_command_of_the_seed_has_an_hour_and_a_setup_ten_minutes() -> None:
+    engine = Recorder()
+    starter, subject = make(engine, seed=[{"run": ["load"]}], setup=["migrate"])
+    slot = Slot(cast(Engine, engine), "a")
+    starter._fill(subject, slot)
+    assert engine.limits == [600, 3600]
