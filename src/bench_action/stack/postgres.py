@@ -14,6 +14,7 @@ from typing import Self
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+from bench_action.stack.postgres_schema import NOT_SYSTEM, SCHEMA
 from bench_action.stack.script import Script, ScriptError, read_script
 from bench_action.stack.server import Login, QueryError, Setup, Statements, read_until
 
@@ -34,34 +35,6 @@ _ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb)
 # takes no byte beyond that line.
 _SIGN_IN = "read -r PGPASSWORD; export PGPASSWORD; "
 _CONVERSE = f'{_SIGN_IN}exec "$@" 2>&1'
-_NOT_SYSTEM = "NOT LIKE ALL (ARRAY['pg\\_%', 'information\\_schema'])"
-# everything that a user can create, as PostgreSQL itself describes it: a line each, and of a table its quoted name
-_SCHEMA = f"""
-SELECT json_build_array(line, name) FROM (
-  SELECT format('table %I.%I', n.nspname, c.relname) AS line, format('%I.%I', n.nspname, c.relname) AS name, 0 AS part
-    FROM pg_class c
-    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND n.nspname {_NOT_SYSTEM}
-  UNION ALL SELECT format('column %s %s %I %s %s %s', a.attrelid::regclass, a.attnum, a.attname,
-      format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), NULL, 1 FROM pg_attribute a
-    JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-    WHERE a.attnum > 0 AND NOT a.attisdropped AND n.nspname {_NOT_SYSTEM}
-  UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(k.oid), NULL, 2
-    FROM pg_constraint k
-    JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.conrelid <> 0 AND n.nspname {_NOT_SYSTEM}
-  UNION ALL SELECT 'index ' || indexdef, NULL, 3 FROM pg_indexes WHERE schemaname {_NOT_SYSTEM}
-  UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid), NULL, 4 FROM pg_trigger WHERE NOT tgisinternal
-  UNION ALL SELECT 'view ' || viewname || ' ' || definition, NULL, 5 FROM pg_views WHERE schemaname {_NOT_SYSTEM}
-  UNION ALL SELECT 'function ' || proname || ' ' || prosrc, NULL, 6 FROM pg_proc p
-    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname {_NOT_SYSTEM}
-      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')
-  UNION ALL SELECT format('database of %s, limit %s, privileges %s', pg_get_userbyid(datdba), datconnlimit,
-      (SELECT array_agg(item::text ORDER BY item::text) FROM unnest(coalesce(datacl, acldefault('d', datdba))) item)),
-      NULL, 7 FROM pg_database WHERE datname = current_database()
-  UNION ALL SELECT format('setting of %s: %s', nullif(s.setrole, 0)::regrole, setting), NULL, 8
-    FROM pg_database d JOIN pg_db_role_setting s ON s.setdatabase = d.oid, unnest(s.setconfig) AS setting
-    WHERE datname = current_database()
-) AS lines ORDER BY part, line"""
 # What CREATE DATABASE does not copy from its template, although it belongs to the database and not to the cluster.
 _COPY_PROPERTIES = """
 BEGIN;
@@ -123,7 +96,7 @@ DO $$
 DECLARE
   own text := (SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
                JOIN pg_namespace n ON n.oid = c.relnamespace
-               WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname {_NOT_SYSTEM});
+               WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname {NOT_SYSTEM});
 BEGIN
   IF own IS NOT NULL THEN EXECUTE 'ANALYZE ' || own; END IF;
 END $$"""
@@ -277,7 +250,7 @@ class Postgres:
     def describe_template(self, template: str) -> list[str]:
         """List the schema of a template and the rows of each table: equal for two that look the same to the planner."""
         with self.connected_as(_OWN, template) as run:
-            rows = [json.loads(row) for row in run(_SCHEMA)]
+            rows = [json.loads(row) for row in run(SCHEMA)]
             tables = [str(name) for _, name in rows if name is not None]
             counts = run(";\n".join(f"SELECT count(*) FROM {name}" for name in tables)) if tables else []
             described = [str(line) for line, _ in rows]

@@ -188,18 +188,50 @@ def test_renew__keeps_the_settings_and_privileges_of_the_database(postgres: Post
     postgres._state = ""
 
 
+_ALL_KINDS = """
+CREATE TYPE mood AS ENUM ('glad');
+CREATE DOMAIN few AS int;
+CREATE SEQUENCE numbers;
+CREATE TABLE own (n int, m few, how mood);
+CREATE FUNCTION notice() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER noticed BEFORE INSERT ON own FOR EACH ROW EXECUTE FUNCTION notice()"""
+
+
 @pytest.mark.parametrize(
     "change",
     [
         "ALTER DATABASE postgres SET work_mem = '123kB'",
         "ALTER ROLE postgres IN DATABASE postgres SET work_mem = '123kB'",
         "REVOKE ALL ON DATABASE postgres FROM PUBLIC",
+        "ALTER TABLE own ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY own_rows ON own USING (n > 1)",
+        "ALTER TABLE own SET (fillfactor = 70)",
+        "ALTER TABLE own OWNER TO pg_monitor",
+        "ALTER TABLE own ALTER n SET STATISTICS 500",
+        "ALTER TABLE own DISABLE TRIGGER noticed",
+        "GRANT SELECT ON own TO pg_monitor",
+        "GRANT SELECT (n) ON own TO pg_monitor",
+        "ALTER FUNCTION notice() SET work_mem = '1MB'",
+        "ALTER FUNCTION notice() COST 5",
+        "REVOKE EXECUTE ON FUNCTION notice() FROM PUBLIC",
+        "CREATE MATERIALIZED VIEW seen AS SELECT n FROM own",
+        "CREATE MATERIALIZED VIEW seen AS SELECT n FROM own WITH NO DATA",
+        "CREATE VIEW seen WITH (security_barrier) AS SELECT n FROM own",
+        "CREATE RULE quiet AS ON DELETE TO own DO INSTEAD NOTHING",
+        "CREATE STATISTICS together ON n, m FROM own",
+        "ALTER TYPE mood ADD VALUE 'calm'",
+        "ALTER DOMAIN few ADD CHECK (VALUE < 5)",
+        "ALTER SEQUENCE numbers CACHE 20",
+        "CREATE EXTENSION pg_trgm",
+        "CREATE AGGREGATE largest (int) (SFUNC = int4larger, STYPE = int)",
+        "GRANT CREATE ON SCHEMA public TO pg_monitor",
     ],
 )
-def test_describe_template__shows_a_changed_property_of_the_database(postgres: Postgres, change: str) -> None:
+def test_describe_template__shows_a_change_that_rows_do_not_show(postgres: Postgres, change: str) -> None:
     described = []
     for name, statement in {"bench_action_same": "SELECT 1", "bench_action_other": change}.items():
         postgres.renew()
+        run(postgres, _ALL_KINDS)
         run(postgres, statement)
         postgres.keep_as(name)
         described.append(postgres.describe_template(name))
@@ -207,6 +239,7 @@ def test_describe_template__shows_a_changed_property_of_the_database(postgres: P
     same, other = described
     assert same != other
     postgres.renew()
+    run(postgres, _ALL_KINDS)
     postgres.keep_as("bench_action_again")
     assert postgres.describe_template("bench_action_again") == same
     postgres.drop_template("bench_action_again")
