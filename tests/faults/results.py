@@ -50,7 +50,14 @@ def make_results() -> Mapping[str, dict[str, Any]]:
         warn(Code.COUNTS_VARY, "queries vary", _CELL),
     )
     replies = Replies(
-        statuses={"200": 9, "302": 1}, bytes_min=1, bytes_mean=2, bytes_max=3, location="/a", digest="d", problem="p"
+        statuses={"200": 9, "302": 1},
+        bytes_min=1,
+        bytes_mean=2,
+        bytes_max=3,
+        location="/a",
+        digest="d",
+        until_close=1,
+        problem="p",
     )
     trials = (make_trial(replies=replies, warnings=(warnings[-1],)), *lost.trials)
     source = lost.source.model_copy(

@@ -15,7 +15,7 @@ from bench_action.engine.protocol import Handle
 from bench_action.load import agent
 from bench_action.load.generator import HttpRequest, Sample
 from bench_action.load.messages import RequestsAnswer, WireReply, WrkAnswer, require_shape
-from bench_action.load.replies import judge_each, judge_loaded, recount_errors, summarise_replies
+from bench_action.load.replies import discount_closes, judge_each, judge_loaded, recount_errors, summarise_replies
 from bench_action.load.wrk import build_order, parse_report
 from bench_action.model.result import Replies
 from bench_action.model.warning import Code, RunWarning
@@ -41,12 +41,15 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 class Server:
-    """Records every request, byte by byte, and replies what `answer` returns; closes after an empty answer."""
+    """Records every request, byte by byte, and replies what `answer` returns; closes after an empty answer.
 
-    def __init__(self, answer: Answer) -> None:
+    `keep`: keep connections open after other answers.
+    """
+
+    def __init__(self, answer: Answer, *, keep: bool = True) -> None:
         self.requests: list[bytes] = []
         self.accepted = 0  # connections
-        self._answer = answer
+        self._answer, self._keep = answer, keep
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -65,6 +68,8 @@ class Server:
                 if not (reply := self._answer(request, len(self.requests) - 1)):
                     return
                 connection.sendall(reply)
+                if not self._keep:
+                    return
 
     def close(self) -> None:
         with suppress(OSError):  # it may be closed already
@@ -73,8 +78,8 @@ class Server:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[Server]:
-    server = Server(answer)
+def serving(answer: Answer, *, keep: bool = True) -> Iterator[Server]:
+    server = Server(answer, keep=keep)
     yield server
     server.close()
 
@@ -275,6 +280,19 @@ def test_under_load__an_expected_error_is_a_success() -> None:
         report = recount_errors(parse_report(run_wrk(server.port, profile), ""), profile.expect)
     assert report.requests > 0
     assert report.errors.status == 0
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+def test_under_load__a_reply_that_ends_with_its_connection_is_no_read_error(version: str) -> None:
+    """wrk counts each of them as a request and as a read error; one in ten is cut, and is an error."""
+    reply = f"{version} 200 OK\r\nConnection: close\r\n\r\nok".encode()
+    profile = make_profile(connections=4)
+    with serving(lambda _, count: reply if count % 10 else b"", keep=False) as server:
+        report = parse_report(run_wrk(server.port, profile), "")
+    assert report.errors.read > report.requests > 0
+    assert all(sample.until_close for sample in report.sampled)
+    found = discount_closes(report, summarise_replies(report.sampled), None)
+    assert found.errors.read == pytest.approx(report.requests / 9, abs=profile.connections + 2)
 
 
 def test_under_load__pages_that_vary_are_compared_with_their_own_range() -> None:

@@ -411,6 +411,7 @@ class Wire:
             response = http.client.HTTPResponse(cast("socket.socket", stream), method=message.method)
             with contextlib.closing(response):
                 response.begin()
+                until_close = response.length is None and not response.chunked
                 content = read(response)
         except (OSError, http.client.HTTPException, TooLargeError) as error:
             self.close()
@@ -426,6 +427,7 @@ class Wire:
             kept=self._socket is not None,
             size=stream.size,
             location=keep_printable(response.getheader("Location") or "") if redirects else "",
+            until_close=until_close,
         )
 
     def close(self) -> None:
@@ -516,6 +518,7 @@ def build_reply(
     problem: str = "",
     size: int = 0,
     location: str = "",
+    until_close: bool = False,
 ) -> WireReply:
     """Build a reply from what is known of it."""
     headers, body, digest = content or Content({})
@@ -528,6 +531,7 @@ def build_reply(
         "size": size,
         "location": location,
         "digest": digest,
+        "until_close": until_close,
     }
 
 
@@ -1250,7 +1254,7 @@ class WarmLoad:
 
 def make_sample(reply: WireReply, route: int) -> SampleRow:
     """Reduce a reply to what is kept of each of many replies."""
-    return reply["status"], reply["size"], reply["location"], reply["digest"], route
+    return reply["status"], reply["size"], reply["location"], reply["digest"], route, reply["until_close"]
 
 
 class Prober(threading.Thread):

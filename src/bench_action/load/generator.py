@@ -82,7 +82,7 @@ class Reply:
 
     `kept`: the server left the connection open. `size`: bytes of head and body as they were sent, as wrk counts them,
     even if the reply did not end. `location`: where a redirect points to. `digest`: of the body, even if the body
-    itself was left out.
+    itself was left out. `until_close`: it has no length, so only the end of its connection ended it.
     """
 
     status: int
@@ -93,6 +93,7 @@ class Reply:
     size: int = 0
     location: str = ""
     digest: str = ""
+    until_close: bool = False
 
     @property
     def text(self) -> str:
@@ -254,11 +255,12 @@ class Sample(NamedTuple):
     location: str = ""
     digest: str = ""
     route: int = 0
+    until_close: bool = False
 
     @classmethod
     def from_reply(cls, reply: Reply) -> "Sample":
         """Leave out the content of a reply."""
-        return cls(reply.status, reply.size, reply.location, reply.digest)
+        return cls(reply.status, reply.size, reply.location, reply.digest, until_close=reply.until_close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -618,6 +620,7 @@ def _decode_reply(reply: WireReply, step: str) -> Reply:
         size=reply["size"],
         location=reply["location"],
         digest=reply["digest"],
+        until_close=reply["until_close"],
     )
 
 

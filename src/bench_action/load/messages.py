@@ -21,8 +21,8 @@ from typing import (
     get_type_hints,
 )
 
-# status, bytes as they were sent, where a redirect points to, digest of the body, number of the route
-SampleRow = tuple[int, int, str, str, int]
+# status, bytes as they were sent, where a redirect points to, digest of the body, number of the route, until_close
+SampleRow = tuple[int, int, str, str, int, bool]
 ReadingRow = tuple[float, float, int]  # see stats/steady.py
 # seconds since wrk began, bytes that came from the server, the application's CPU time in ms and memory in MiB
 MarkRow = tuple[float, int, float, float]
@@ -72,7 +72,10 @@ class WireRequest(TypedDict):
 
 
 class WireReply(TypedDict):
-    """An HTTP reply. `problem` says why a request got none; `body` is base64; `kept`: the connection was left open."""
+    """An HTTP reply. `problem` says why a request got none; `body` is base64; `kept`: the connection was left open.
+
+    `until_close`: it has no length, so only the end of its connection ended it.
+    """
 
     status: int
     headers: dict[str, str]
@@ -82,6 +85,7 @@ class WireReply(TypedDict):
     size: int
     location: str
     digest: str
+    until_close: bool
 
 
 class Counters(TypedDict):

@@ -35,6 +35,7 @@ def summarise_replies(samples: Sequence[Sample], problem: str = "") -> Replies:
         bytes_max=max(sizes, default=0),
         location=next((sample.location for sample in samples if sample.location), ""),
         digest=digests.pop() if len(digests) == 1 else "",
+        until_close=sum(sample.until_close for sample in samples),
         problem=problem,
     )
 
@@ -52,6 +53,7 @@ def merge_counts(counts: Sequence[Replies]) -> Replies | None:
             "bytes_mean": sum(replies.bytes_mean * replies.total for replies in counts) / total,
             "bytes_max": max(replies.bytes_max for replies in counts),
             "digest": counts[0].digest if len({replies.digest for replies in counts}) == 1 else "",
+            "until_close": sum(replies.until_close for replies in counts),
         }
     )
 
@@ -72,6 +74,19 @@ def recount_errors(report: Report, expected: ExpectedReply) -> Report:
     successes = any(expected.accepts(status) for status in range(100, 400))
     unexpected = 0 if successes else report.requests - report.errors.status
     return replace(report, errors=report.errors.model_copy(update={"status": unexpected}))
+
+
+def discount_closes(report: Report, sampled: Replies, counted: Replies | None) -> Report:
+    """Leave out the read errors that wrk counts after complete replies, if all known replies are `until_close`.
+
+    wrk counts such a reply when its connection ends, opens another connection, and then takes the same end for a read
+    error, so that it opens a second one (wg/wrk#462). A reply that was cut before its body is a read error alone.
+    """
+    known = [replies for replies in (sampled, counted) if replies is not None and replies.total]
+    if not known or any(replies.until_close < replies.total for replies in known):
+        return report
+    left = max(0, report.errors.read - report.requests)
+    return replace(report, errors=report.errors.model_copy(update={"read": left}))
 
 
 def judge_each(replies: Replies, profile: Profile, cell: str) -> tuple[RunWarning, ...]:
@@ -103,6 +118,10 @@ def judge_loaded(
     if not report.requests and counted is not None and "304" in counted.statuses:
         text = "wrk read no reply to its end: it waits for the body that a 304 with a Content-Length promises"
         advice = "Measure the request without its conditional headers (such as If-None-Match)."
+        return (Code.NO_REPLY.warn(text, cell, advice),)
+    if not report.requests and report.errors.read and counted is not None and counted.until_close:
+        text = "wrk read no reply to its end: over TLS, it does not take the end of a connection for that of a reply"
+        advice = "Let the server send `Content-Length`, or `Transfer-Encoding: chunked`."
         return (Code.NO_REPLY.warn(text, cell, advice),)
     unexpected = find_unexpected(sampled, profile.expect)
     refused, share = report.errors.status, report.errors.status / max(1, report.requests)

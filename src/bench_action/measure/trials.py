@@ -14,6 +14,7 @@ from bench_action.load.messages import PartCounters, WrkAnswer
 from bench_action.load.peers import find_peer
 from bench_action.load.replies import (
     describe_statuses,
+    discount_closes,
     find_unexpected,
     judge_each,
     judge_loaded,
@@ -203,7 +204,8 @@ def run_duet_trials(
 
 def _build_load_trial(place: TrialPlan, subject: Subject, profile: Profile, run: LoadRun, *, cores: int) -> Trial:
     """Build a trial from one run of wrk."""
-    report = recount_errors(run.report, profile.expect)
+    replies = summarise_replies(run.report.sampled)
+    report = discount_closes(recount_errors(run.report, profile.expect), replies, place.counted)
     if not subject.keeps_open(place.cell.profile):
         report = report.without_keep_alive()
     return Trial(
@@ -229,7 +231,7 @@ def _build_load_trial(place: TrialPlan, subject: Subject, profile: Profile, run:
         steal_percent=report.steal_percent,
         **_average_idle(place, subject, report),
         host_busy={name: round(share, 4) for name, share in run.host_busy.items()},
-        replies=summarise_replies(report.sampled),
+        replies=replies,
         sent=_count_sent(subject, profile, report),
         marks=tuple(
             Mark(s=s, bytes_read=received, cpu_ms=cpu_ms, memory_mib=memory_mib)

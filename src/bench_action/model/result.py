@@ -37,6 +37,8 @@ class Frozen(BaseModel):
 class Errors(Frozen):
     """wrk's error counters. `timeout` counts replies that arrived late, not those that never arrived.
 
+    `read` leaves out what wrk counts after each complete reply that only the end of its connection ends.
+
     `status` counts replies whose status was not expected; under load, wrk distinguishes only those above 399.
     """
 
@@ -98,6 +100,7 @@ class Replies(Frozen):
     bytes_max: int = 0
     location: str = Field("", description="target of a redirect")
     digest: str = Field("", description="of the body, if all were the same; otherwise empty")
+    until_close: int = Field(0, description="replies without a length, which only the end of their connection ended")
     problem: str = Field("", description="why the first request without a reply got none")
 
     @property

@@ -41,11 +41,12 @@ _UNCONNECTED = frozenset({Code.CONNECT_ERRORS, Code.FEWER_CONNECTIONS})
 
 
 class _Seen(NamedTuple):
-    """What two requests in a row showed. `status`: of the first reply, 0 without one."""
+    """What two requests in a row showed. `status`, `until_close`: of the first reply; a status of 0 without one."""
 
     kept: bool
     problem: str
     status: int
+    until_close: bool
 
 
 def check_connections(
@@ -69,7 +70,8 @@ def check_connections(
         known = replace(subject, kept=kept)
         yield from _judge_keep_alive(known, first)
         if not all(kept.values()) and subject.config.keep_alive is None and not first.problem:
-            progress.step(f"{subject.name} closes connections after a reply: wrk opens a new one for each request")
+            number = "two, as the reply has no length," if first.until_close else "a new one"
+            progress.step(f"{subject.name} closes connections after a reply: wrk opens {number} for each request")
         statuses = {name: found.status for name, found in seen[subject.name].items()}
         held = {} if first.problem else _find_all_held(stack, own, known, statuses)
         stack.update(replace(known, held={name: count for name, count in held.items() if count}))
@@ -134,7 +136,7 @@ def _describe(stack: Stack, request: HttpRequest | Tape, replies: Sequence[Reply
     problem = last.problem
     if problem and not first.problem:
         problem = stack.agent.requests(request, 1)[-1].problem
-    return _Seen(first.kept and not last.problem, problem, first.status)
+    return _Seen(first.kept and not last.problem, problem, first.status, first.until_close)
 
 
 def _judge_keep_alive(subject: Subject, seen: _Seen) -> Iterator[Failure]:

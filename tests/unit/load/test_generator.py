@@ -37,6 +37,7 @@ REPLY = {
     "size": 40,
     "location": "",
     "digest": "8f43",
+    "until_close": False,
 }
 COUNTERS = {"cpu_ms": 1.0, "memory_mib": 2.0, "throttled_ms": 3.0, "oom_kills": 4, "refused_forks": 5}
 WRK = {
@@ -48,7 +49,7 @@ WRK = {
     "live": 1,
     "open": 1,
     "early": 1,
-    "sampled": [[200, 40, "", "8f43", 0]],
+    "sampled": [[200, 40, "", "8f43", 0, False]],
     "memory_mib": None,
     "before": {"application": COUNTERS, "db": None},
     "after": {},
@@ -65,7 +66,7 @@ TURNS = {
     "latencies_us": [10.0, 20],
     "errors": 0,
     "problem": "",
-    "seen": [[200, 40, "", "", 0], [200, 41, "", "", 1]],
+    "seen": [[200, 40, "", "", 0, False], [200, 41, "", "", 1, True]],
     "duration_s": 0.1,
     "cpu_ms": {"application": 0.5, "db": None},
 }

@@ -11,6 +11,7 @@ from bench_action.load.generator import Sample
 from bench_action.load.replies import (
     compute_size_gap,
     describe_statuses,
+    discount_closes,
     judge_each,
     judge_loaded,
     merge_counts,
@@ -246,6 +247,42 @@ def test_recount_errors__counts_replies_that_were_not_expected(expected: object,
     report = replace(REPORT, errors=Errors(read=2, status=counter))
     expect = ExpectedReply.model_validate({"status": expected})
     assert recount_errors(report, expect).errors == Errors(read=2, status=unexpected)
+
+
+ENDED = Replies(statuses={"200": 8}, until_close=8)
+
+
+@pytest.mark.parametrize(
+    ("sampled", "counted", "left"),
+    [
+        (ENDED, None, 5),
+        (ENDED, ENDED, 5),
+        (Replies(), ENDED, 5),  # with one connection, nothing is sampled
+        (ENDED, Replies(statuses={"200": 8}, until_close=4), 1005),  # of a mix, one request has a length
+        (Replies(statuses={"200": 8}), ENDED, 1005),
+        (Replies(), Replies(problem="no reply"), 1005),
+        (Replies(), None, 1005),
+    ],
+)
+def test_discount_closes__only_if_every_reply_ends_with_its_connection(
+    sampled: Replies, counted: Replies | None, left: int
+) -> None:
+    report = replace(REPORT, errors=Errors(read=REPORT.requests + 5, timeout=2))
+    assert discount_closes(report, sampled, counted).errors == Errors(read=left, timeout=2)
+
+
+def test_discount_closes__never_leaves_fewer_than_none() -> None:
+    report = replace(REPORT, errors=Errors(read=REPORT.requests - 1))
+    assert discount_closes(report, ENDED, None).errors == Errors()
+
+
+def test_judge_loaded__says_why_wrk_reads_no_reply_over_tls() -> None:
+    report = replace(REPORT, requests=0, errors=Errors(read=70))
+    (warning,) = judge_loaded(report, make_profile(), Replies(), ENDED, CELL)
+    assert (warning.code, warning.advice) == (
+        Code.NO_REPLY,
+        "Let the server send `Content-Length`, or `Transfer-Encoding: chunked`.",
+    )
 
 
 def test_describe_statuses__only_those_that_were_not_expected() -> None:

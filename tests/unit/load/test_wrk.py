@@ -61,7 +61,7 @@ def answer(output: str, **changes: Any) -> Any:
         "busy": None,
     }
     parts: dict[str, Any] = {"before": {}, "after": {}, "memory_mib": None}
-    seen: dict[str, Any] = {"sampled": [[200, 5000, "", "ab", 0]], "marks": [[0.25, 70_000, 12.5, 64.5]]}
+    seen: dict[str, Any] = {"sampled": [[200, 5000, "", "ab", 0, True]], "marks": [[0.25, 70_000, 12.5, 64.5]]}
     return {"output": output} | seen | figures | parts | changes
 
 
@@ -143,7 +143,7 @@ def test_parse_report__reads_every_number() -> None:
     assert report.latency == Latency(
         mean_us=50.5, stdev_us=9.25, min_us=10, max_us=400, p50_us=48, p90_us=70, p99_us=130, p999_us=310
     )
-    assert report.sampled == [Sample(200, 5000, "", "ab")]
+    assert report.sampled == [Sample(200, 5000, "", "ab", until_close=True)]
     assert report.marks == [(0.25, 70_000, 12.5, 64.5)]
     assert (report.connections_live, report.generator_cpu_s, report.steal_percent) == (500, 0.8, 0.5)
 

@@ -145,3 +145,12 @@ def test_duet__notes_both_sides() -> None:
     loads.take_duet()
     assert [each.cell for each in loads.openings.list_warnings()] == ["web · list"]
     assert loads.openings.find_spare_s([BASE, HEAD], 1) == 0
+
+
+def test_duet__does_not_count_the_end_of_a_connection_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = Loads([(64, 64), (64, 64)])
+    found = make_answer(64, 64, 1, 0)
+    output = found["output"].replace('"read":0', '"read":103')
+    answers = [{**found, "output": output, "sampled": [[200, 40, "", "ab", 0, end]]} for end in (True, False)]
+    monkeypatch.setattr(loads.stack.agent, "duet", lambda *_: answers)
+    assert [trial.errors.read for trial in loads.take_duet()] == [2, 103]
