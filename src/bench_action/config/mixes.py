@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from bench_action.config.paths import ALLOWED_FILES, find_problem
 from bench_action.config.schema import Config, ExpectedReply, Profile, Route, Row
 from bench_action.config.scripts import read_script
 from bench_action.config.templates import Column, find_placeholders
 from bench_action.model.errors import InputError
+from bench_action.model.urls import split_url
 
 _MOST_ROUTES = 20
 _MOST_ROWS = 1_000_000
@@ -220,17 +221,14 @@ def _list_lines(text: str) -> Iterator[str]:
 
 
 def _find_host(url: str) -> str:
-    try:
-        return urlsplit(url).netloc
-    except ValueError:
-        return ""
+    parts = split_url(url)
+    return parts.netloc if parts is not None else ""
 
 
 def _strip_host(url: str) -> str:
     """Return path and query of a URL; empty if it is none that can be requested."""
-    try:
-        parts = urlsplit(f"http://host{url}" if url.startswith("/") else url)
-    except ValueError:
+    parts = split_url(f"http://host{url}" if url.startswith("/") else url)
+    if parts is None:
         return ""
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return path if path.startswith("/") and not path.startswith("//") else ""

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypedDict
-from urllib.parse import urlsplit
 
 from bench_action.config.schema import MOST_USERS, Profile
 from bench_action.engine.protocol import Handle
@@ -16,6 +15,7 @@ from bench_action.load.generator import Tape
 from bench_action.load.messages import K6Answer, K6Order, ShapeError, WireFile, require_shape
 from bench_action.model.errors import InputError, InvalidMeasurementError
 from bench_action.model.result import QUANTILES, AtRate, Latency, RouteAtRate
+from bench_action.model.urls import split_url
 from bench_action.model.visible import remove_invisible
 from bench_action.model.wording import plural
 
@@ -335,7 +335,10 @@ def _find_other_host(output: str) -> str | None:
 
 def _is_named(url: str, profile: Profile) -> bool:
     """Whether a script names a server itself; if not, the application's replies do, such as a redirect."""
-    host = urlsplit(url).hostname or ""
+    parts = split_url(url)
+    if parts is None:
+        return False
+    host = parts.hostname or ""
     domain = host if _ADDRESS.fullmatch(host) else ".".join(host.split(".")[-2:])
     return not host or any(domain.encode() in _FALLBACK.sub(b"", data) for _, data in profile.files)
 

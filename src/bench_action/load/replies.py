@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from bench_action.config.schema import ExpectedReply, Profile
 from bench_action.load.generator import Sample
 from bench_action.load.wrk import Report
 from bench_action.model.result import Replies, Trial
+from bench_action.model.urls import split_url
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 
@@ -189,7 +189,9 @@ def _redirect_advice(profile: Profile, location: str, status: str) -> str:
     declare = f"or declare `expect: {{status: {status}}}` in the profile"
     if profile.is_mix:
         return f"Measure the pages that its requests are redirected to, {declare}."
-    parts = urlsplit(location)
+    parts = split_url(location)
+    if parts is None:
+        return f"The target of its redirect cannot be read: let it redirect to a valid URL, {declare}."
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     if path == profile.path and parts.scheme == "https":
         return f"It redirects HTTP to HTTPS: switch that off in its `env`, let it serve HTTPS (`tls: true`), {declare}."

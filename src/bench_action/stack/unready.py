@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urljoin, urlsplit
 
 from bench_action.config.schema import ExpectedReply
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Answer, HttpRequest
 from bench_action.load.messages import Failure
+from bench_action.model.urls import split_url
 from bench_action.stack.readiness import Unready
 
 MORE_TIME = "if it only needs longer: `ready: {timeout: …}`, up to 600s"
@@ -90,8 +90,11 @@ def _explain_redirect(answer: Answer, request: HttpRequest) -> Unready:
     if not answer.location:
         return Unready(f"{got}, a redirect without Location", f"set `ready: {{path: …}}`, or accept it: {accept}")
     got = f"{got}, to {answer.location}"
-    own = urlsplit(f"{'https' if request.tls else 'http'}://{request.host_header}{request.path}")
-    target = urlsplit(urljoin(own.geturl(), answer.location))
+    own_url = f"{'https' if request.tls else 'http'}://{request.host_header}{request.path}"
+    own, target = split_url(own_url), split_url(answer.location, own_url)
+    if own is None or target is None:
+        fix = f"let it redirect to a valid URL, set another `ready: {{path: …}}`, or accept it: {accept}"
+        return Unready(f"{got}, which cannot be read", fix)
     path = f"{target.path or '/'}{f'?{target.query}' if target.query else ''}"
     if target.scheme == "https" and not request.tls:
         proxy = "`ready: {headers: {X-Forwarded-Proto: https}}`, and the same `headers` in profiles and checks"

@@ -152,6 +152,8 @@ def test_parse_k6_report__a_script_that_requests_another_server_is_refused_by_it
         parse_k6_report(said, other, TURN, "web · buy")
     sent = parse_k6_report(said, SCRIPT, TURN, "web · buy")  # by a redirect
     assert sent.elsewhere == "http://10.1.2.3"
+    unreadable = answer(output=said["output"].replace("10.1.2.3/", "[x/"))
+    assert parse_k6_report(unreadable, SCRIPT, TURN, "web · buy").elsewhere == "http://[x"
     printed = 'level=info msg="lookup db: no such host" source=console\n'  # by the script, of what it received
     quiet = printed + answer(routes_ms=[])["output"]
     assert parse_k6_report(answer(output=quiet), SCRIPT, TURN, "web · buy").requests == 600

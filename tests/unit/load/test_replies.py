@@ -128,6 +128,8 @@ def test_judge_each__a_redirect_names_its_target_and_how_to_measure_it() -> None
         ("https://api/items", "It redirects HTTP to HTTPS"),
         ("/items", "Measure the page that it redirects to"),
         ("", "Measure the page that it redirects to"),
+        ("//[", "The target of its redirect cannot be read"),
+        ("http://[x", "The target of its redirect cannot be read"),
     ],
 )
 def test_judge_each__the_advice_fits_the_redirect(location: str, advice: str) -> None:

@@ -88,6 +88,8 @@ def test_http__a_refusal_names_the_host_that_was_sent(status: int) -> None:
         (Answer(301, location="http://www.shop.example/a"), "www.shop.example/a", "ready: {host: www.shop.example}"),
         (Answer(307, location="login?next=/"), "to login?next=/", "`ready: {path: /login?next=/}`"),
         (Answer(302, location="/"), "to /", "redirects to itself"),
+        (Answer(302, location="//["), "to //[, which cannot be read", "redirect to a valid URL"),
+        (Answer(302, location="http://[x/"), "to http://[x/, which cannot be read", "status: 302"),
         (Answer(303), "without Location", "status: 303"),
         (Answer(401), "it wants a login", "headers: {Authorization: …}"),
         (Answer(403), "to the host name shop:8000", "if it wants a login"),
