@@ -103,7 +103,7 @@ def test_usage__grows_with_the_work_of_each_part(stack: Stack, agent: Agent) -> 
     parts = subject.parts
     assert set(parts) == {"application", "db", "cache"}
     before = agent.usage(parts)
-    replies = agent.requests(HttpRequest.from_config(subject.handle, Request(path="/")), 50, bodies=False)
+    replies = agent.requests(HttpRequest.from_config(subject.handle, Request(path="/")), 50, bodies="none")
     assert [reply.status for reply in replies] == [200] * 50
     for name, usage in agent.usage(parts).items():
         earlier = before[name]

@@ -108,7 +108,7 @@ def send(port: int, profile: Profile, repeat: int = 3, timeout_s: float = 10.0) 
             **request.tape.order,
             "repeat": repeat,
             "timeout_s": timeout_s,
-            "bodies": False,
+            "bodies": "none",
             "limit_s": 30.0,
         }
     )
@@ -160,7 +160,7 @@ def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
             request = HttpRequest(
                 "127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body
             ).tape.order
-            agent.obey({"op": "requests", **request, "repeat": 2, "timeout_s": 10.0, "bodies": True, "limit_s": 30.0})
+            agent.obey({"op": "requests", **request, "repeat": 2, "timeout_s": 10.0, "bodies": "all", "limit_s": 30.0})
             agent.obey({"op": "get", **request, "timeout_s": 10.0})
             agent.obey({"op": "connections", **request, "count": 3, "hold": True, "limit_s": 10.0})
             loads = [{**request, "parts": {}}]

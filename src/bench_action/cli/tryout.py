@@ -135,7 +135,7 @@ def _explain_page(attempt: TriedRequest, tryout: Tryout) -> Iterator[str]:
     unknown = tryout.unknown.get(attempt.subject)
     if unknown is None or unknown.problem or attempt.request.method != "GET" or attempt.request.path == "/":
         return
-    same = (unknown.status, unknown.body) == (attempt.reply.status, attempt.reply.body)
+    same = (unknown.status, unknown.digest) == (attempt.reply.status, attempt.reply.digest)
     if same and 200 <= unknown.status < 300 and unknown.body:
         yield (
             f"{_name_with_subject(attempt)} gets the same reply as a path that does not exist ({NO_PATH}), such as the "

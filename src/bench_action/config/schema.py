@@ -885,6 +885,11 @@ class Expect(Model):
     changes: Changes = Changes()
     same: Literal["all-variants"] | None = None
 
+    @property
+    def compares_bodies(self) -> bool:
+        """Whether whole bodies are needed to judge replies."""
+        return bool(self.contains or self.excludes or self.json_sql or self.same) or self.body is not None
+
 
 class Check(Model):
     """A rule that every variant must pass before it is measured."""

@@ -50,6 +50,7 @@ from bench_action.load.counters import (
 )
 from bench_action.load.messages import (
     HISTOGRAM,
+    Bodies,
     ConnectAnswer,
     ConnectionsAnswer,
     ConnectionsOrder,
@@ -349,11 +350,10 @@ def wrap_in_tls(connection: socket.socket, host: str, *, handshake: bool = True)
 def requests(order: RequestsOrder) -> RequestsAnswer:
     """Send requests one after the other over one connection, reopened whenever the server closes it.
 
-    Stops after the first request without a reply, and after `limit_s` seconds. Without `bodies`, replies have a digest
-    of their body only.
+    Stops after the first request without a reply, and after `limit_s` seconds.
     """
     wire, deadline = Wire(order), time.monotonic() + order["limit_s"]
-    read = read_body if order["bodies"] else read_digest
+    read = _READERS[order["bodies"]]
     replies: list[WireReply] = []
     kept = 0
     try:
@@ -603,19 +603,36 @@ def read_to_end(response: http.client.HTTPResponse) -> Content:
 
 
 def read_body(response: http.client.HTTPResponse) -> Content:
-    """Read the headers, by lower-case name, and the body; cookies are on a line each. Raises TooLargeError."""
+    """Read the headers and the body. Raises TooLargeError."""
     data = bytearray()
     for piece in read_pieces(response):
         data += piece
         if len(data) > _LARGEST_BODY:
             raise TooLargeError("the body is larger than 4 MiB, too large to check")
+    return Content(read_headers(response), base64.b64encode(data).decode(), hashlib.sha256(data).hexdigest()[:_DIGEST])
+
+
+def read_start(response: http.client.HTTPResponse) -> Content:
+    """Read the headers and the body, and keep only its start and its digest."""
+    start, digest = bytearray(), hashlib.sha256()
+    for piece in read_pieces(response):
+        digest.update(piece)
+        start += piece[: _START - len(start)]
+    return Content(read_headers(response), base64.b64encode(start).decode(), digest.hexdigest()[:_DIGEST])
+
+
+_READERS: Mapping[Bodies, ReadContent] = {"all": read_body, "start": read_start, "none": read_digest}
+
+
+def read_headers(response: http.client.HTTPResponse) -> dict[str, str]:
+    """Read the headers, by lower-case name; cookies are on a line each."""
     headers: dict[str, str] = {}
     for name, value in response.getheaders():
         if name.lower() == "set-cookie":  # the only header whose values a comma does not separate
             headers["set-cookie"] = "\n".join(filter(None, (headers.get("set-cookie"), value)))
         else:
             headers[name.lower()] = value
-    return Content(headers, base64.b64encode(data).decode(), hashlib.sha256(data).hexdigest()[:_DIGEST])
+    return headers
 
 
 def read_pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:

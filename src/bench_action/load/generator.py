@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from bench_action.config.schema import Request
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.load.messages import (
+    Bodies,
     ConnectAnswer,
     ConnectionsAnswer,
     ConnectionsOrder,
@@ -384,10 +385,13 @@ class Agent:
         repeat: int,
         *,
         timeout_s: float = 10.0,
-        bodies: bool = True,
+        bodies: Bodies = "all",
         limit_s: float = _REPLIES_S,
     ) -> list[Reply]:
-        """Send `repeat` requests in turn; stops after the first without a reply, and after `limit_s`."""
+        """Send `repeat` requests in turn; stops after the first without a reply, and after `limit_s`.
+
+        `bodies`: how much of them to keep; all of a body of more than 4 MiB cannot be kept, so that is a problem.
+        """
         self._keep_all([request])
         order = _build_requests_order(request, repeat, timeout_s, bodies=bodies, limit_s=limit_s)
         answer = self._send(order, RequestsAnswer, limit_s + timeout_s)
@@ -395,7 +399,7 @@ class Agent:
             return _decode_replies(answer)
 
     def requests_together(
-        self, requests: Sequence[HttpRequest | Tape], repeat: int, *, timeout_s: float = 10.0, bodies: bool = True
+        self, requests: Sequence[HttpRequest | Tape], repeat: int, *, timeout_s: float = 10.0, bodies: Bodies = "all"
     ) -> list[list[Reply]]:
         """Send as `requests` does, several at the same time. Returns the replies to each."""
         if not requests:
@@ -591,7 +595,7 @@ def _get_tape(request: HttpRequest | Tape) -> Tape:
 
 
 def _build_requests_order(
-    request: HttpRequest | Tape, repeat: int, timeout_s: float, *, bodies: bool, limit_s: float
+    request: HttpRequest | Tape, repeat: int, timeout_s: float, *, bodies: Bodies, limit_s: float
 ) -> RequestsOrder:
     return {
         "op": "requests",

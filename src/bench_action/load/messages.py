@@ -27,6 +27,8 @@ ReadingRow = tuple[float, float, int]  # see stats/steady.py
 # seconds since wrk began, bytes that came from the server, the application's CPU time in ms and memory in MiB
 MarkRow = tuple[float, int, float, float]
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
+# what is kept of replies in addition to a digest: headers and all of the body, headers and its start, or nothing
+Bodies = Literal["all", "start", "none"]
 # why a server gave no HTTP reply; empty if it did
 Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "no-tls", "other"]
 
@@ -234,12 +236,12 @@ class ConnectAnswer(TypedDict):
 
 
 class RequestsOrder(WireRequest):
-    """Send a request `repeat` times over one connection, none after `limit_s`."""
+    """Send a request `repeat` times over one connection, none after `limit_s`. `bodies`: how much of them to keep."""
 
     op: Literal["requests"]
     repeat: int
     timeout_s: float
-    bodies: bool
+    bodies: Bodies
     limit_s: float
 
 
@@ -571,7 +573,8 @@ def _check_scalar(expected: str, kinds: frozenset[type], value: object) -> None:
 
 def _check_choice(choices: Sequence[str], value: object) -> None:
     if value not in choices:
-        raise ShapeError(f"must be {' or '.join(choices)}")
+        expected = " or ".join(choices)
+        raise ShapeError(f"must be {expected}") if isinstance(value, str) else _wrong_kind(expected, value)
 
 
 def _check_optional(check: _Check, value: object) -> None:

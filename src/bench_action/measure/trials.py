@@ -368,7 +368,7 @@ def _send_counted_requests(stack: Stack, subject: Subject, tape: Tape, timeout_s
     agent, parts = stack.agent, subject.parts
     before, usage_before = read_work(subject), agent.usage(parts)
     began = time.monotonic()
-    replies = agent.requests(tape, len(tape.messages), timeout_s=max(10.0, timeout_s), bodies=False, limit_s=limit_s)
+    replies = agent.requests(tape, len(tape.messages), timeout_s=max(10.0, timeout_s), bodies="none", limit_s=limit_s)
     duration_s, usage_after = time.monotonic() - began, agent.usage(parts)
     agent.settle([subject.handle.part], _SETTLE_S)  # some work of a request follows its reply, as in Django
     return CountRun(replies, duration_s, _subtract_usage(usage_before, usage_after), before, read_work(subject))

@@ -33,7 +33,7 @@ def send_profiles(stack: Stack, profiles: Mapping[str, Profile], variants: Colle
                         Reply(0, {}, b"", kept=False, problem=error.what)
                     ]
             tapes = [take_one_each(profile, subject.address_profile(profile)) for subject in opened]
-            answers = stack.agent.requests_together(tapes, len(profile.routes), bodies=False)
+            answers = stack.agent.requests_together(tapes, len(profile.routes), bodies="none")
             for subject, answer in zip(opened, answers, strict=True):
                 replies[subject.revision, subject.variant, name] = answer
     return replies

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from bench_action.config.schema import Check, ExpectedWork
 from bench_action.load.generator import Reply
+from bench_action.load.messages import Bodies
 from bench_action.model.result import Work
 from bench_action.model.wording import plural
 from bench_action.stack.meters.work import Reading, count_work, read_work
@@ -96,7 +97,8 @@ def _send(stack: Stack, answers: Sequence[Answers], check: Check, *, counted: bo
                 answer.reading = read_work(answer.subject) if counted else None
         able = [answer for answer in answers if not answer.problems]
         requests = [answer.subject.address_request(check.request) for answer in able]
-        all_replies = stack.agent.requests_together(requests, check.repeat, timeout_s=_ANSWER_S)
+        bodies: Bodies = "all" if check.expect.compares_bodies else "start"
+        all_replies = stack.agent.requests_together(requests, check.repeat, timeout_s=_ANSWER_S, bodies=bodies)
         for answer, replies in zip(able, all_replies, strict=True):
             with _record_refusals(answer):
                 _judge(stack, answer, replies, check)
@@ -134,7 +136,7 @@ def _find_work_problems(stack: Stack, subject: Subject, first: TimedWork | None,
             break
         if check.request.method in _READING:
             before = read_work(subject)
-            stack.agent.requests_together([request], check.repeat, timeout_s=_ANSWER_S)
+            stack.agent.requests_together([request], check.repeat, timeout_s=_ANSWER_S, bodies="none")
             counts.add(_count_timed_work(before, read_work(subject)))
         before = read_work(subject)
         time.sleep(idle_s)

@@ -115,7 +115,7 @@ def _observe_all(
         if not asked:
             continue
         tapes = [subject.address_profile(profile) for subject in asked]
-        answers = stack.agent.requests_together(tapes, 2, bodies=False)
+        answers = stack.agent.requests_together(tapes, 2, bodies="none")
         for subject, tape, replies in zip(asked, tapes, answers, strict=True):
             if replies[0].problem:  # an endless stream, for example, which concerns its own profile only
                 seen[subject.name][name] = _observe(stack, subject)
@@ -127,7 +127,7 @@ def _observe_all(
 def _observe(stack: Stack, subject: Subject) -> _Seen:
     """Send two requests in a row that the subject accepts, with the host name and the headers by which it is ready."""
     request = subject.address_request(subject.config.ready.request)
-    return _describe(stack, request, stack.agent.requests(request, 2))
+    return _describe(stack, request, stack.agent.requests(request, 2, bodies="none"))
 
 
 def _describe(stack: Stack, request: HttpRequest | Tape, replies: Sequence[Reply]) -> _Seen:
@@ -135,7 +135,7 @@ def _describe(stack: Stack, request: HttpRequest | Tape, replies: Sequence[Reply
     first, last = replies[0], replies[-1]
     problem = last.problem
     if problem and not first.problem:
-        problem = stack.agent.requests(request, 1)[-1].problem
+        problem = stack.agent.requests(request, 1, bodies="none")[-1].problem
     return _Seen(first.kept and not last.problem, problem, first.status, first.until_close)
 
 

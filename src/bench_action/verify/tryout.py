@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bench_action.config.load import Project
 from bench_action.config.schema import Check, Profile, Request
 from bench_action.load.generator import HttpRequest, Reply, Tape
+from bench_action.load.messages import Bodies
 from bench_action.load.tape import cut_routes
 from bench_action.model.errors import StackError
 from bench_action.model.progress import Progress
@@ -31,8 +32,8 @@ class TriedRequest:
     """A request that was sent twice: the first time warms the application up, the second time is counted.
 
     `profile` or `check`: the part of the configuration that it belongs to. `took_s`: until the second reply was read,
-    the way to the load container included. `work` is None if it could not be counted. `log`: the subject's last lines
-    if it answered with an error.
+    the way to the load container included. Of bodies, only the start is known. `work` is None if it could not be
+    counted. `log`: the subject's last lines if it answered with an error.
     """
 
     subject: str
@@ -153,14 +154,14 @@ def _try_request(
     )
 
 
-def _send(stack: Stack, request: HttpRequest | Tape) -> Reply:
-    return stack.agent.requests(request, 1, timeout_s=_ANSWER_S, limit_s=_ANSWER_S)[-1]
+def _send(stack: Stack, request: HttpRequest | Tape, bodies: Bodies = "start") -> Reply:
+    return stack.agent.requests(request, 1, timeout_s=_ANSWER_S, bodies=bodies, limit_s=_ANSWER_S)[-1]
 
 
 def find_described_routes(stack: Stack, subject: Subject) -> list[str]:
     """Ask a subject for its description in OpenAPI; list the paths that answer GET and need no parameter."""
     for path in _DESCRIPTIONS:
-        reply = _send(stack, subject.address_request(Request(path=path)))
+        reply = _send(stack, subject.address_request(Request(path=path)), bodies="all")
         if not reply.problem and reply.status == 200 and (found := parse_openapi(reply.text)):
             return found
     return []

@@ -32,7 +32,7 @@ WRITING = Profile.model_validate({"path": "/items", "method": "POST", **LOAD})
 
 
 def make_reply(status: int = 200, body: str = "", *, size: int = 100, location: str = "", problem: str = "") -> Reply:
-    return Reply(status, {}, body.encode(), kept=True, problem=problem, size=size, location=location)
+    return Reply(status, {}, body.encode(), kept=True, problem=problem, size=size, location=location, digest=body)
 
 
 def make_attempt(reply: Reply | None = None, profile: Profile | None = PROFILE, **changes: Any) -> TriedRequest:
@@ -202,9 +202,10 @@ def test_openapi__routes_that_need_no_parameter(text: str, routes: list[str]) ->
 
 
 def test_tryout__fills_in_the_placeholders_of_each_request() -> None:
-    sent = []
+    sent, kept = [], []
 
-    def answer(request: HttpRequest | Tape, _repeat: int, **_limits: float) -> list[Reply]:
+    def answer(request: HttpRequest | Tape, _repeat: int, *, bodies: str, **_limits: float) -> list[Reply]:
+        kept.append(bodies)
         sent.append(request.wire if isinstance(request, HttpRequest) else request.messages[0].raw)
         return [make_reply()]
 
@@ -219,4 +220,5 @@ def test_tryout__fills_in_the_placeholders_of_each_request() -> None:
     project = make_project(profiles={"items": profile})
     found = try_requests(cast(Stack, stack), project, cast(Progress, SimpleNamespace(step=lambda _: None)))
     assert b"X-Key: S3cret" in sent[0]
+    assert set(kept[:2]) == {"start"}  # so that a large page can be tried
     assert found.attempts[0].request.headers == {"X-Key": "{db.password}"}  # what is shown holds no password

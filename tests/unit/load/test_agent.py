@@ -132,7 +132,7 @@ REQUEST = ("host", "path", "method", "headers", "body", "tls")
 
 def order(port: int, **changes: Any) -> Any:
     sent = {"host": "127.0.0.1", "path": "/"} | {key: changes.pop(key) for key in REQUEST if key in changes}
-    fields = {"repeat": 1, "timeout_s": 10.0, "bodies": True, "limit_s": 60.0, "connections": 1} | changes
+    fields = {"repeat": 1, "timeout_s": 10.0, "bodies": "all", "limit_s": 60.0, "connections": 1} | changes
     return {**HttpRequest(port=port, **sent).tape.order, **fields}
 
 
@@ -286,7 +286,7 @@ def test_requests__end_at_the_first_that_gets_no_reply() -> None:
 
 
 def test_requests__without_bodies_are_short(port: int) -> None:
-    (reply,) = agent.requests(order(port, bodies=False))["replies"]
+    (reply,) = agent.requests(order(port, bodies="none"))["replies"]
     assert (reply["status"], reply["headers"], reply["body"]) == (200, {}, "")
 
 
@@ -294,7 +294,17 @@ def test_requests__a_page_that_is_too_large_to_check_is_a_problem(port: int) -> 
     (reply,) = agent.requests(order(port, path="/large", repeat=3))["replies"]
     assert reply["problem"] == "the body is larger than 4 MiB, too large to check"
     assert reply["body"] == ""
-    assert all(reply["problem"] == "" for reply in agent.requests(order(port, path="/large", bodies=False))["replies"])
+    (digested,) = agent.requests(order(port, path="/large", bodies="none"))["replies"]
+    (started,) = agent.requests(order(port, path="/large", bodies="start"))["replies"]
+    assert digested["problem"] == started["problem"] == ""
+    assert base64.b64decode(started["body"]) == b"x" * agent._START
+    assert started["headers"]["content-length"] == str(agent._LARGEST_BODY + 1)
+    assert started["digest"] == digested["digest"]
+
+
+def test_requests__the_start_of_a_short_body_is_all_of_it(port: int) -> None:
+    whole, started = (agent.requests(order(port, bodies=bodies))["replies"][0] for bodies in ("all", "start"))
+    assert whole == started
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -309,7 +319,7 @@ def test_requests__a_reply_that_comes_in_drops_is_given_up_at_its_deadline() -> 
             time.sleep(0.01)
 
     with listening(drip) as port:
-        (reply,) = agent.requests(order(port, repeat=3, bodies=False, timeout_s=0.2))["replies"]
+        (reply,) = agent.requests(order(port, repeat=3, bodies="none", timeout_s=0.2))["replies"]
     assert reply["problem"].startswith("the reply did not end within 0.2 s (")
     assert reply["size"] > len(HEAD)
 
@@ -321,11 +331,11 @@ def test_requests__headers_that_never_end_are_given_up() -> None:
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     with listening(serve) as port:
-        (reply,) = agent.requests(order(port, bodies=False, timeout_s=0.2))["replies"]
+        (reply,) = agent.requests(order(port, bodies="none", timeout_s=0.2))["replies"]
     assert reply["problem"].startswith("the reply did not end within 0.2 s (")
 
 
-@pytest.mark.parametrize("bodies", [True, False])
+@pytest.mark.parametrize("bodies", ["all", "start", "none"])
 def test_requests__an_announced_length_reserves_no_memory(bodies: bool) -> None:
     def serve(connection: socket.socket) -> None:
         read_request(connection)
@@ -347,7 +357,7 @@ def test_requests__a_large_reply_is_read_to_its_end_and_thrown_away() -> None:
 
     with listening(serve) as port:
         tracemalloc.start()
-        (reply,) = agent.requests(order(port, bodies=False))["replies"]
+        (reply,) = agent.requests(order(port, bodies="none"))["replies"]
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert (reply["status"], reply["size"]) == (200, size + len(HEAD % size))
@@ -365,7 +375,7 @@ def test_requests__a_chunk_of_a_negative_size_is_a_problem_of_the_server(size: s
             connection.sendall(b"x" * 2**16)
 
     with listening(serve) as port:
-        (reply,) = agent.requests(order(port, repeat=2, bodies=False))["replies"]
+        (reply,) = agent.requests(order(port, repeat=2, bodies="none"))["replies"]
     assert reply["problem"] == "HTTPException: a chunk of the reply has a negative size"
     assert reply["size"] < 2**20
 
@@ -380,7 +390,7 @@ def test_requests__a_reply_without_end_is_given_up_at_its_largest_size(monkeypat
             connection.sendall(b"x" * 2**16)
 
     with listening(serve) as port:
-        (reply,) = agent.requests(order(port, repeat=2, bodies=False))["replies"]
+        (reply,) = agent.requests(order(port, repeat=2, bodies="none"))["replies"]
     assert reply["problem"] == "the reply is larger than 1 MiB, too large to read"
 
 
@@ -404,13 +414,13 @@ def test_requests__a_redirect_names_its_location() -> None:
         connection.sendall(b"HTTP/1.1 301 Moved\r\nLocation: /\x1bitems/\xe2\x80\xae\r\nContent-Length: 0\r\n\r\n")
 
     with listening(serve) as port:
-        (reply,) = agent.requests(order(port, bodies=False))["replies"]
+        (reply,) = agent.requests(order(port, bodies="none"))["replies"]
     assert (reply["status"], reply["location"]) == (301, "/items/")
 
 
 def test_requests__equal_bodies_have_equal_digests(port: int) -> None:
-    small, large = (agent.requests(order(port, path=path, bodies=False))["replies"][0] for path in ("/", "/large"))
-    again = agent.requests(order(port, path="/", bodies=True))["replies"][0]
+    small, large = (agent.requests(order(port, path=path, bodies="none"))["replies"][0] for path in ("/", "/large"))
+    again = agent.requests(order(port, path="/", bodies="all"))["replies"][0]
     assert small["digest"] == again["digest"] != large["digest"]
 
 
@@ -818,7 +828,7 @@ def test_main__does_not_offer_its_inner_functions(monkeypatch: pytest.MonkeyPatc
 def complete_orders() -> dict[str, dict[str, Any]]:
     """One order of each kind that the agent takes."""
     request = HttpRequest("app", 8000, "/").tape.order
-    requests = {"op": "requests", **request, "repeat": 1, "timeout_s": 1, "bodies": True, "limit_s": 1.5}
+    requests = {"op": "requests", **request, "repeat": 1, "timeout_s": 1, "bodies": "all", "limit_s": 1.5}
     limits = {"limit_s": 1, "interrupt_s": 1}
     fields = {"argv": ["wrk"], "script": "", "connections": 1, "parts": {"application": "a"}, "divided": False} | limits
     wrk = {"op": "wrk", **request, **fields}
@@ -888,7 +898,8 @@ def test_obey__a_field_of_the_wrong_type_is_named(op: str, field: str) -> None:
         (complete_orders()["get"] | {"port": "8000"}, "field `port` must be a whole number, not text"),
         (complete_orders()["get"] | {"port": True}, "field `port` must be a whole number, not true or false"),
         (complete_orders()["get"] | {"port": 80.5}, "field `port` must be a whole number, not a decimal number"),
-        (complete_orders()["requests"] | {"bodies": 1}, "field `bodies` must be true or false, not a whole number"),
+        (complete_orders()["requests"] | {"bodies": 1}, "field `bodies` must be all or start or none, not a whole"),
+        (complete_orders()["requests"] | {"bodies": "x"}, "field `bodies` must be all or start or none"),
         (complete_orders()["usage"] | {"parts": {"db": 1}}, "field `parts['db']` must be text, not a whole number"),
         (complete_orders()["settle"] | {"parts": ["a", {}]}, "field `parts[1]` must be text, not an object"),
         ({"op": "duet", "orders": [complete_orders()["get"]]}, "field `orders[0].op` must be wrk"),

@@ -156,7 +156,7 @@ def test_agent__requests_carry_everything_and_come_back_as_bytes() -> None:
             "first_serial": 0,
             "repeat": 2,
             "timeout_s": 10.0,
-            "bodies": True,
+            "bodies": "all",
             "limit_s": 60.0,
         }
     ]

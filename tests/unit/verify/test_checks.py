@@ -9,6 +9,7 @@ import pytest
 from bench_action.config.schema import Check
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import HttpRequest, Reply
+from bench_action.load.messages import Bodies
 from bench_action.model.result import Work
 from bench_action.stack.server import QueryError, Statements
 from bench_action.stack.stack import Stack
@@ -161,6 +162,7 @@ class FakeStack:
         self.log: list[str] = []
         self.refused: set[str] = set()
         self.calls: dict[str, Iterator[int]] = {}  # of one query, at each reading
+        self.bodies: Bodies | None = None
         self.agent = self
         self.subjects = [cast("Subject", self._subject(name)) for name in names]
 
@@ -169,8 +171,11 @@ class FakeStack:
         answers = run_check(cast("Stack", self), self.subjects, check, restless if restless is not None else set())
         return [answer.problems for answer in answers]
 
-    def requests_together(self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float) -> list[list[Reply]]:
+    def requests_together(
+        self, requests: Sequence[HttpRequest], repeat: int, *, timeout_s: float, bodies: Bodies
+    ) -> list[list[Reply]]:
         assert timeout_s > 0
+        self.bodies = bodies
         self.log.append(" + ".join(request.host for request in requests))
         return [[reply()] * repeat for _ in requests]
 
@@ -211,6 +216,24 @@ def test_run_check__sends_to_all_in_parallel(expect: dict[str, Any]) -> None:
     stack = FakeStack("a", "b")
     assert stack.run(check(2, **expect)) == [[], []]
     assert stack.log == ["a + b"]
+
+
+@pytest.mark.parametrize(
+    ("expect", "bodies"),
+    [
+        ({"status": 200, "headers": {}}, "start"),
+        ({"changes": {"sql": {"SELECT 1": 0}}}, "start"),
+        ({"contains": [""]}, "all"),
+        ({"excludes": ["Traceback"]}, "all"),
+        ({"body": ""}, "all"),
+        ({"same": "all-variants"}, "all"),
+        ({"json_sql": {"count": "SELECT 1"}}, "all"),
+    ],
+)
+def test_run_check__keeps_bodies_only_if_they_are_compared(expect: dict[str, Any], bodies: Bodies) -> None:
+    stack = FakeStack("a")
+    stack.run(check(1, **expect))
+    assert stack.bodies == bodies
 
 
 def test_run_check__waits_until_all_are_idle_after_a_provoked_failure_before_work_is_counted() -> None:
