@@ -33,6 +33,9 @@ Purpose = Literal["count", "warm-up", "latency", "load", "rate"]
 _LENGTH = 5_000  # requests, if they contain data: what wrk still finds in its caches
 _SAME = 1_000  # at least, if they do not
 _LARGEST_DECK = 1_000
+# bytes of all requests, which are in memory several times: here, in the agent, and twice in wrk
+_LARGEST_TAPE = 32 * 2**20
+_LEAST = 100  # requests, however large they are
 _FEWEST, _MOST = 5, 500  # requests of a count: of the rarest route, and of all
 _DIGITS = 9
 _COOKIES = "COOKIES"  # no value that a configuration names is in capitals
@@ -156,7 +159,10 @@ def count_sent(profile: Profile, tape: Tape, sent: Sequence[int]) -> dict[str, i
 
 
 def draw(profile: Profile, seed: int) -> Drawn:
-    """Draw the requests of a profile: routes in proportion to their weights, in every part of the tape."""
+    """Draw the requests of a profile: routes in proportion to their weights, in every part of the tape.
+
+    There are fewer if they are large: whole decks, and at least one request for each of wrk's threads and each user.
+    """
     dice = random.Random(f"{seed}/tape")
     routes = [(route, _list_fields(route)) for route in profile.routes]
     same = not any(fields or route.paths for route, fields in routes)
@@ -164,7 +170,21 @@ def draw(profile: Profile, seed: int) -> Drawn:
     deck = len(_make_deck(profile.routes))
     users = profile.session.users if profile.session is not None else 1
     length = deck * math.ceil(max(_SAME, users) / deck) if same else _LENGTH
-    return Drawn(tuple(_draw_entry(number, routes, profile, dice) for number in islice(decks, length)))
+    least = max(_LEAST, profile.threads, users)
+    sizes = [_measure(route) for route in profile.routes]
+    entries: list[tuple[int, tuple[str, ...]]] = []
+    size = 0
+    for number in islice(decks, length):
+        if size > _LARGEST_TAPE and len(entries) >= least and len(entries) % deck == 0:
+            break
+        entries.append(_draw_entry(number, routes, profile, dice))
+        size += sizes[number] + sum(map(len, entries[-1][1]))
+    return Drawn(tuple(entries))
+
+
+def _measure(route: Route) -> int:
+    """Measure the texts of a route in bytes, without the values of its placeholders."""
+    return sum(len(part.encode()) for text in route.templates for part in parse_template(text) if isinstance(part, str))
 
 
 def _draw_entry(
@@ -283,5 +303,5 @@ def _draw_once(profile: Profile, seed: int) -> Drawn:
 
 
 def _describe(profile: Profile) -> str:
-    requests = profile.model_dump_json(include={"path", "method", "headers", "body", "requests", "session"})
+    requests = profile.model_dump_json(include={"path", "method", "headers", "body", "requests", "session", "threads"})
     return f"{requests} {profile.digest}"

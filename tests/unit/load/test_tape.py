@@ -54,6 +54,22 @@ def test_build_tape__the_same_seed_gives_the_same_requests_to_both_sides() -> No
     assert len({message.raw for message in build(profile).messages}) > 4000
 
 
+def test_build_tape__has_fewer_requests_if_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench_action.load.tape._LARGEST_TAPE", 300_000)
+    large = {"method": "POST", "path": "/a", "body": "{seq}" + "é" * 500, "weight": 3}
+    tape = build(make_profile(requests=[large, {"path": "/b", "weight": 4}]), seed=2)
+    assert Counter(message.route for message in tape.messages) == {0: 3 * 99, 1: 4 * 99}
+    assert len(tape.messages) % 7 == 0
+    assert 300_000 < sum(len(message.raw) for message in tape.messages) < 400_000
+    huge: dict[str, Any] = {"method": "POST", "path": "/{random: 1..9}", "body": "x" * 10_000}
+    assert len(build(make_profile(**huge)).messages) == 100
+    assert len(build(make_profile(**huge, connections=128, threads=128)).messages) == 128
+
+
+def test_build_tape__small_requests_are_all_there() -> None:
+    assert len(build(make_profile(path="/{random: 1..9}")).messages) == 5000
+
+
 def test_build_tape__encodes_data_in_paths_only(tmp_path: Path) -> None:
     (tmp_path / "words.csv").write_text("word\na b/ü&c\n", encoding="utf-8")
     word = "{csv: words.csv, column: word}"
