@@ -145,6 +145,7 @@ _FROM_EACH = 30  # requests of each connection, before one of them is cut off
 _CONNECT_S, _POLL_S = 0.5, 0.005  # for each connection to send its first request
 _REST_S = 0.05  # after its last request, in which an application that is warm has been idle
 _SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
+_FOLD = re.compile(r"\r?\n[ \t]*")  # a line break within a header (RFC 9112, 5.2)
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
 
@@ -625,14 +626,16 @@ _READERS: Mapping[Bodies, ReadContent] = {"all": read_body, "start": read_start,
 
 
 def read_headers(response: http.client.HTTPResponse) -> dict[str, str]:
-    """Read the headers, by lower-case name; cookies are on a line each."""
-    headers: dict[str, str] = {}
+    """Read the headers, by lower-case name; values of a repeated one are on a line each.
+
+    http.client takes each byte for a character. Text is in UTF-8 today; a byte that is not becomes half of a surrogate
+    pair, so that a cookie can be sent back as it came.
+    """
+    headers: dict[str, list[str]] = {}
     for name, value in response.getheaders():
-        if name.lower() == "set-cookie":  # the only header whose values a comma does not separate
-            headers["set-cookie"] = "\n".join(filter(None, (headers.get("set-cookie"), value)))
-        else:
-            headers[name.lower()] = value
-    return headers
+        text = value.encode("latin-1").decode("utf-8", "surrogateescape")
+        headers.setdefault(name.lower(), []).append(_FOLD.sub(" ", text))
+    return {name: "\n".join(values) for name, values in headers.items()}
 
 
 def read_pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:

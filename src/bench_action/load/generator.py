@@ -79,8 +79,10 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP reply; `problem` says why a request got none. Header names are in lower case.
+    """An HTTP reply; `problem` says why a request got none.
 
+    `headers`: names are in lower case, values of a repeated header are on a line each, and bytes that are not UTF-8
+    are escaped as Python does (`surrogateescape`).
     `kept`: the server left the connection open. `size`: bytes of head and body as they were sent, as wrk counts them,
     even if the reply did not end. `location`: where a redirect points to. `digest`: of the body, even if the body
     itself was left out. `until_close`: it has no length, so only the end of its connection ended it.
@@ -100,6 +102,11 @@ class Reply:
     def text(self) -> str:
         """The body as text, with a replacement character for each byte that is not UTF-8."""
         return self.body.decode(errors="replace")
+
+    def list_values(self, header: str) -> list[str]:
+        """List the values of a header, one for each time that the reply has it."""
+        value = self.headers.get(header.lower())
+        return value.split("\n") if value is not None else []
 
 
 class Message(NamedTuple):
@@ -194,6 +201,8 @@ class HttpRequest:
     def wire(self) -> bytes:
         """The bytes of the request: the agent and wrk send the same ones, or their replies might differ.
 
+        Headers are in UTF-8; bytes of cookies that are not are those that the server has sent.
+
         Only Host and Content-Length are added. A configured Host takes precedence; Content-Length always fits the body,
         and is left out if the configuration has Transfer-Encoding. A method that gives a body a meaning has a
         Content-Length even if the body is empty (RFC 9110, 8.6).
@@ -205,7 +214,7 @@ class HttpRequest:
         lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "content-length"]
         if "transfer-encoding" not in given and (body or self.method not in _WITHOUT_BODY):
             lines.append(f"Content-Length: {len(body)}")
-        return "\r\n".join([*lines, "", ""]).encode() + body
+        return "\r\n".join([*lines, "", ""]).encode(errors="surrogateescape") + body
 
     @property
     def tape(self) -> Tape:

@@ -31,6 +31,7 @@ _SERIALS = 99_000_000
 _MOST_USERS = 1000  # as config/schema.py allows
 _DELETED = re.compile(r"(?i);\s*max-age=(0|-\d+)\s*(;|$)|;\s*expires=[^;]*\b1970\b")
 _SENDABLE = re.compile(r"[^\r\n\0\ud800-\udfff]*")
+_CONTROL = re.compile(r"[\0-\x08\n-\x1f\x7f]")
 _ADVICE = "send what the application expects: its log, and the requests of a browser that logs in, show what is missing"
 
 
@@ -74,7 +75,9 @@ class _Visit:
 
     def keep(self, profile: str, request: SessionRequest, reply: Reply) -> None:
         """Keep the cookies of a reply, and the values that the request extracts. Raises SessionError."""
-        for line in reply.headers.get("set-cookie", "").splitlines():
+        for line in reply.list_values("set-cookie"):
+            if _CONTROL.search(line):
+                continue  # as browsers do (RFC 6265bis, 5.6)
             name, _, value = line.partition(";")[0].partition("=")
             if _DELETED.search(line):
                 self.cookies.pop(name.strip(), None)
@@ -85,7 +88,7 @@ class _Visit:
             if found is None:
                 raise SessionError(profile, request, f"a reply with the value `{name}`", "a reply without it")
             if not _SENDABLE.fullmatch(found):
-                raise SessionError(profile, request, f"a value `{name}` that a request can contain", "a line break")
+                raise SessionError(profile, request, f"a value `{name}` that a request can contain", _describe(found))
             self.values[name] = found
 
 
@@ -148,14 +151,14 @@ def _address(subject: Subject, request: SessionRequest, visit: _Visit, secrets: 
         )
 
     headers = {name: join(value) for name, value in request.headers.items()}
-    if visit.cookies and "cookie" not in {name.lower() for name in headers}:
-        headers["Cookie"] = visit.write_cookies()
     if broken := next((name for name, value in headers.items() if not _SENDABLE.fullmatch(value)), ""):
         raise InputError(
             f"the header {broken} of {request.method} {request.path} would have a line break",
             where="a session",
             advice="remove the line break at the end of the secret or of the value in the CSV file",
         )
+    if visit.cookies and "cookie" not in {name.lower() for name in headers}:
+        headers["Cookie"] = visit.write_cookies()
     kind = find_content_type(headers)
     body = join(request.body, lambda value: encode_value(value, kind))
     path = join(request.path, lambda value: quote(value, safe="-._~"))
@@ -163,12 +166,18 @@ def _address(subject: Subject, request: SessionRequest, visit: _Visit, secrets: 
     return HttpRequest(handle.host, handle.port, path, request.method, headers, body, handle.address, handle.tls)
 
 
+def _describe(value: str) -> str:
+    """Describe what is wrong with a value that no request can contain."""
+    return "a line break" if "\r" in value or "\n" in value else "a NUL, or bytes that are not UTF-8"
+
+
 def extract(wanted: Extract, reply: Reply, cookies: Mapping[str, str]) -> str | None:
     """Extract a value from a reply; None if it is not there. `cookies`: those of this reply and earlier ones."""
     if wanted.cookie is not None:
         return cookies.get(wanted.cookie)
     if wanted.header is not None:
-        return reply.headers.get(wanted.header.lower())
+        values = reply.list_values(wanted.header)
+        return ", ".join(values) if values else None
     if wanted.regex is not None:
         found = re.search(wanted.regex, reply.text)
         return found[1] if found is not None else None

@@ -175,8 +175,9 @@ def check_reply(reply: Reply, check: Check) -> Iterator[Problem]:
     if expect.status is not None and reply.status != expect.status:
         yield f"status {expect.status}", f"{reply.status} with {_quote(text)}"
     for name, value in expect.headers.items():
-        if reply.headers.get(name.lower()) != value:
-            yield f"header {name}: {value}", _quote(reply.headers.get(name.lower(), "none"))
+        values = reply.list_values(name)
+        if not _has_value(values, value):
+            yield f"header {name}: {value}", _quote(", ".join(values) or "none")
     for part in expect.contains:
         if collapse_spaces(part) not in text:
             yield f"a body that contains {part!r}", _quote(text)
@@ -186,6 +187,15 @@ def check_reply(reply: Reply, check: Check) -> Iterator[Problem]:
             yield f"a body without {part!r}", _quote(f"…{text[max(0, at - 40) : at + 80]}")
     if expect.body is not None and collapse_spaces(expect.body) != text:
         yield f"the body {expect.body!r}", _quote(text)
+
+
+def _has_value(values: Sequence[str], wanted: str) -> bool:
+    """Tell whether a header has a value: all of its lines together (RFC 9110, 5.3), or one of them.
+
+    A server may send UTF-8 or, as HTTP once had it, Latin-1.
+    """
+    as_latin = wanted.encode("latin-1", "backslashreplace").decode(errors="surrogateescape")
+    return bool({wanted, as_latin} & {*values, ", ".join(values)})
 
 
 def check_work(counts: WorkCounts, check: Check) -> Iterator[Problem]:

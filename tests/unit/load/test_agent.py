@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from bench_action.load import agent, counters
-from bench_action.load.generator import HttpRequest
+from bench_action.load.generator import HttpRequest, Reply
 from bench_action.load.messages import Counters, CpuNumber, ShapeError, WireReply, require_shape
 from bench_action.stack.certificate import make_certificate
 from bench_action.stats.steady import WINDOW_S, Reading, is_steady
@@ -305,6 +305,24 @@ def test_requests__a_page_that_is_too_large_to_check_is_a_problem(port: int) -> 
 def test_requests__the_start_of_a_short_body_is_all_of_it(port: int) -> None:
     whole, started = (agent.requests(order(port, bodies=bodies))["replies"][0] for bodies in ("all", "start"))
     assert whole == started
+
+
+def test_requests__headers_keep_every_value_and_every_byte() -> None:
+    lines = ["Vary: Accept", "Set-Cookie: a=\x85ž", "vary: Cookie", "X-Folded: a\r\n b", "Set-Cookie: b="]
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        head = "\r\n".join(["HTTP/1.1 200 OK", "Content-Length: 0", *lines]).encode()
+        connection.sendall(head + b"\xe9; Path=/\r\n\r\n")
+
+    with listening(serve) as port:
+        (reply,) = agent.requests(order(port))["replies"]
+    headers = json.loads(json.dumps(reply["headers"]))  # as it is sent
+    decoded = Reply(200, headers, b"", kept=True, problem="")
+    assert decoded.list_values("Vary") == ["Accept", "Cookie"]
+    assert decoded.list_values("Set-Cookie") == ["a=\x85ž", "b=\udce9; Path=/"]
+    assert decoded.list_values("X-Folded") == ["a b"]
+    assert decoded.list_values("X-None") == []
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"

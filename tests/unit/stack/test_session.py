@@ -97,6 +97,18 @@ def test_open_session__each_user_sends_requests_in_turn(tmp_path: Path) -> None:
         assert b"Authorization: Bearer %d\r\n" % (number % 3) in message.raw
 
 
+def test_open_session__sends_cookies_back_byte_by_byte() -> None:
+    """UTF-8 with a byte that str.splitlines takes for a line break, and one that is not UTF-8; no control character."""
+    cookies = "name=ž\x85lu\u2028ť; Path=/\nold=\udce9t\udce9\nbad=" + "\0" * 9 + "\nsid=1"
+    profile = make_config({"session": [{"path": "/"}, {"path": "/a"}], "path": "/b"}).profiles["shop"]
+    subject, sent = open_it(profile, lambda _: make_reply(set_cookie=cookies))
+    cookie = "Cookie: name=ž\x85lu\u2028ť; old=".encode() + b"\xe9t\xe9; sid=1\r\n"
+    assert cookie in sent[1]
+    message = subject.address_profile(profile).messages[0]
+    assert cookie in message.raw
+    assert message.serials == ()
+
+
 @pytest.mark.parametrize(
     ("wanted", "value"),
     [
@@ -106,6 +118,7 @@ def test_open_session__each_user_sends_requests_in_turn(tmp_path: Path) -> None:
         ({"json": "t"}, "true"),
         ({"header": "X-Token"}, "h"),
         ({"header": "x-none"}, None),
+        ({"header": "Link"}, "</a>, </b>"),
         ({"cookie": "sid"}, "1"),
         ({"cookie": "other"}, None),
         ({"regex": '"b": (.)'}, "5"),
@@ -113,7 +126,7 @@ def test_open_session__each_user_sends_requests_in_turn(tmp_path: Path) -> None:
     ],
 )
 def test_extract__finds_a_value(wanted: dict[str, str], value: str | None) -> None:
-    reply = make_reply('{"a": [{"b": 5}], "t": true}', x_token="h")
+    reply = make_reply('{"a": [{"b": 5}], "t": true}', x_token="h", link="</a>\n</b>")
     assert extract(Extract.model_validate(wanted), reply, {"sid": "1"}) == value
 
 
@@ -124,6 +137,7 @@ def test_extract__finds_a_value(wanted: dict[str, str], value: str | None) -> No
         (Reply(0, {}, b"", False, "no reply within 30 s"), "got no reply within 30 s"),
         (make_reply("{}"), "expected a reply with the value `token` to POST /login, got a reply without it"),
         (make_reply('{"token": "a\\nb"}'), "got a line break"),
+        (make_reply('{"token": "a\\u0000b"}'), "got a NUL, or bytes that are not UTF-8"),
     ],
 )
 def test_open_session__says_what_was_expected(reply: Reply, fault: str) -> None:
