@@ -2,10 +2,12 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from bench_action.load.replies import discount_closes, judge_each, judge_loaded,
 from bench_action.load.wrk import build_order, parse_report
 from bench_action.model.result import Replies
 from bench_action.model.warning import Code, RunWarning
+from bench_action.stack.certificate import make_certificate
 
 pytestmark = pytest.mark.integration
 
@@ -293,6 +296,32 @@ def test_under_load__a_reply_that_ends_with_its_connection_is_no_read_error(vers
     assert all(sample.until_close for sample in report.sampled)
     found = discount_closes(report, summarise_replies(report.sampled), None)
     assert found.errors.read == pytest.approx(report.requests / 9, abs=profile.connections + 2)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_wrk__sends_a_name_over_tls_and_no_address(tmp_path: Path, host: str) -> None:
+    for name, text in make_certificate(["app"]).files.items():
+        (tmp_path / name).write_text(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    names: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) as wrapped:
+            while read_request(wrapped):
+                wrapped.sendall(OK)
+
+    profile = make_profile(connections=1)
+    with streaming(serve) as port:
+        handle = Handle("", "app", "subject", host, port, tls=True)
+        order = build_order(
+            profile, HttpRequest.from_config(handle, profile).tape, duration_s=1, parts={}, limit_s=30.0
+        )
+        report = parse_report(require_shape(as_sent(agent.wrk(order.order)), WrkAnswer), "")
+    assert report.requests > 0
+    assert report.errors.total == 0
+    assert set(names) == {"localhost"}
 
 
 def test_under_load__pages_that_vary_are_compared_with_their_own_range() -> None:

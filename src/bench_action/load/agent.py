@@ -145,6 +145,11 @@ _FROM_EACH = 30  # requests of each connection, before one of them is cut off
 _CONNECT_S, _POLL_S = 0.5, 0.005  # for each connection to send its first request
 _REST_S = 0.05  # after its last request, in which an application that is warm has been idle
 _SENT = re.compile(r'"sent":\[([\d,]+)\]')  # by each thread of wrk, in the line that report.lua prints
+# the end of wrk's script: it connects to this address under any name
+_LOOKUP = """
+local lookup = wrk.lookup
+function wrk.lookup(_, service) return lookup("%s", service) end
+"""
 _FOLD = re.compile(r"\r?\n[ \t]*")  # a line break within a header (RFC 9112, 5.2)
 _DIGITS = 9  # of a serial number
 _PROBED_APART = 50_000_000  # serial numbers of sampled requests begin so much later than those of wrk
@@ -960,17 +965,19 @@ def read_clock_s() -> float:
 
 
 def prepare_wrk(order: WrkOrder, path: str, *arguments: str) -> list[str]:
-    """Write the files that wrk reads, whose names begin with `path`; return its arguments: script, URL, those, tape."""
+    """Write the files that wrk reads, whose names begin with `path`; return its arguments: script, URL, those, tape.
+
+    Over TLS, wrk sends the host of its URL as the server's name (SNI), so that must be no address (RFC 6066, 3). The
+    script has wrk connect to the IPv4 address: it would take an IPv6 one, and watcher and prober see IPv4 only.
+    """
+    host, scheme = socket.gethostbyname(order["host"]), "http"
     with open(f"{path}.lua", "w", encoding="utf-8") as script:
         script.write(order["script"])
+        if order["tls"]:
+            script.write(_LOOKUP % host)
+            host, scheme = "localhost" if host == order["host"] else order["host"], "https"
     write_tape(order, f"{path}.tape")
-    return ["-s", f"{path}.lua", make_url(order), *arguments, f"{path}.tape"]
-
-
-def make_url(order: WrkOrder) -> str:
-    """Make the URL for wrk from the IPv4 address: wrk would take an IPv6 one, and watcher and prober see IPv4 only."""
-    scheme = "https" if order["tls"] else "http"
-    return f"{scheme}://{socket.gethostbyname(order['host'])}:{order['port']}/"
+    return ["-s", f"{path}.lua", f"{scheme}://{host}:{order['port']}/", *arguments, f"{path}.tape"]
 
 
 def run_program(

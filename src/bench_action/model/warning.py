@@ -109,7 +109,7 @@ WRONG_REPLIES = frozenset({Code.REDIRECTS, Code.MOSTLY_ERRORS})
 
 _ADVICE = {
     Code.CONNECT_ERRORS: "wrk probably ran out of file descriptors. Raise `load: {ulimits: {nofile: …}}` above "
-    "`connections`, or lower `connections`.",
+    "`connections`, or lower `connections`. With `tls: true`, handshakes that fail count too: check the server's log.",
     Code.FEWER_CONNECTIONS: "The server probably limits how many it accepts. Raise its backlog and its `ulimits: "
     "{nofile: …}`, or lower `connections`.",
     Code.GENERATOR_SATURATED: "wrk was the bottleneck, not the application. Give wrk more `threads` (up to the "
