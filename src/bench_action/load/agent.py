@@ -29,7 +29,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from bench_action.load.counters import (
@@ -133,6 +134,7 @@ _START = 8 * 1024
 _PROBE_S = 0.5
 _PROBED_SHARE = 0.01
 _STOP_S = 0.05
+_OLDEST = 3  # timeouts: the request may be sent again over TLS
 _LARGE = 256 * 1024  # bytes: many packets of any size
 _FILL = 1024**2
 _SPEED_S = 0.5
@@ -301,8 +303,39 @@ def write_tape(order: WrkOrder, path: str) -> None:
             file.write(f"{len(message.raw)} {places}\n".encode() + message.raw)
 
 
+# a `get` order → when its request was sent, and the answer that is still waited for
+_PENDING: dict[str, tuple[float, Future[GetAnswer]]] = {}
+
+
 def get(order: GetOrder) -> GetAnswer:
-    """Send one request to see whether a server is ready; report what it replied, or why no reply came."""
+    """Find out whether a server is ready, without letting one that does not answer keep others waiting."""
+    key = json.dumps(order)
+    sent, asked = _PENDING.pop(key, (-math.inf, None))
+    # an older one may be about a container that has been replaced
+    if asked is None or time.monotonic() - sent > _OLDEST * order["timeout_s"]:
+        sent, asked = time.monotonic(), run_apart(partial(request_page, order))
+    if not wait([asked], order["wait_s"]).done:
+        _PENDING[key] = sent, asked
+        return {"status": 0, "failure": "pending", "problem": "no reply yet", "location": "", "body": ""}
+    return asked.result()
+
+
+def run_apart(run: Callable[[], _Answer]) -> Future[_Answer]:
+    """Run something in a thread that does not keep this process alive."""
+    future: Future[_Answer] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(run())
+        except Exception as error:  # noqa: BLE001 (raised where the result is read)
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def request_page(order: GetOrder) -> GetAnswer:
+    """Send the request of an order; report what the server replied, or why no reply came."""
     wire = Wire(order)
     try:
         reply = wire.ask(order["timeout_s"], read_error)

@@ -72,6 +72,7 @@ _MOST_TAPES = 32  # that the agent keeps: more than one order is about
 _REPLIES_S = 60.0  # for requests one after the other: a slow application gets fewer of them
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 _GRACE_S = 20.0  # beyond what an order itself may take: the agent answers promptly, on a loaded machine too
+_SPARE_S = 5.0  # for the thread that sends a request
 _ADVICE = "Run again. If it happens again, report it: this is a fault of bench-action."
 
 _Answer = TypeVar("_Answer")
@@ -369,10 +370,16 @@ class Agent:
         order: KeepOrder = {"op": "keep", "tape": tape.name, "forget": forgotten, "messages": messages}
         self._send(order, KeepAnswer, 0)
 
-    def get(self, request: HttpRequest, timeout_s: float) -> Answer:
-        """Send one request, to see whether a server is ready."""
-        order: GetOrder = {"op": "get", **request.tape.order, "timeout_s": timeout_s}
-        answer = self._send(order, GetAnswer, 2 * timeout_s)  # if it does not answer HTTP, TLS is tried
+    def get(self, request: HttpRequest, timeout_s: float, wait_s: float | None = None) -> Answer:
+        """Send one request, to see whether a server is ready.
+
+        `wait_s`: after how long the answer is `pending`, so that others can be probed; the next call with the same
+        arguments waits for the same reply.
+        """
+        longest_s = 2 * timeout_s  # if it does not answer HTTP, TLS is tried
+        wait_s = longest_s + _SPARE_S if wait_s is None else wait_s
+        order: GetOrder = {"op": "get", **request.tape.order, "timeout_s": timeout_s, "wait_s": wait_s}
+        answer = self._send(order, GetAnswer, longest_s)
         with _wrong_shape_raised(order):
             text = _decode_body(answer["body"], ".body").decode(errors="replace")
         return Answer(answer["status"], answer["failure"], answer["problem"], answer["location"], text)

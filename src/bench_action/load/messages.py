@@ -29,8 +29,8 @@ MarkRow = tuple[float, int, float, float]
 CpuNumber = NewType("CpuNumber", str)  # in decimal digits, as a key in JSON is text
 # what is kept of replies in addition to a digest: headers and all of the body, headers and its start, or nothing
 Bodies = Literal["all", "start", "none"]
-# why a server gave no HTTP reply; empty if it did
-Failure = Literal["", "unresolved", "refused", "late", "closed", "not-http", "tls", "no-tls", "other"]
+# why a server gave no HTTP reply; empty if it did; `pending` if the reply may still come
+Failure = Literal["", "pending", "unresolved", "refused", "late", "closed", "not-http", "tls", "no-tls", "other"]
 
 
 # what the line begins with on which wrk's script prints latencies and their counts
@@ -200,10 +200,14 @@ class KeepAnswer(TypedDict):
 
 
 class GetOrder(WireRequest):
-    """Send one request to see whether a server is ready."""
+    """Send one request to see whether a server is ready, and wait for the reply for `wait_s`.
+
+    If it has not come by then, the same order waits for the same reply again.
+    """
 
     op: Literal["get"]
     timeout_s: float
+    wait_s: float
 
 
 class GetAnswer(TypedDict):

@@ -18,6 +18,7 @@ from bench_action.stack.readiness import Probe, ReadinessCheck, Unready
 from bench_action.stack.unready import MORE_TIME, explain_answer, explain_exit, explain_failure, strip_colours
 
 _REPLY_S = 2.0
+_WAIT_S = 0.05  # for one reply, in which no other server is probed
 _PAUSE_S = 0.2  # between two runs of a command: it uses the CPU that the container needs to start
 _ATTEMPT_S = 30.0  # after which a command is run again, like a healthcheck that sets no timeout
 _REQUESTS = re.compile(r"https?://|\b(?:curl|wget|http)\b")
@@ -104,8 +105,20 @@ def _make_client_probe(client: Callable[[], str]) -> Probe:
 
 
 def make_http_probe(agent: Agent, request: HttpRequest, expect: ExpectedReply) -> Probe:
-    """Make a probe that sends a request and waits for an expected status."""
-    return lambda: explain_answer(agent.get(request, _REPLY_S), request, expect)
+    """Make a probe that sends a request and waits for an expected status; until it comes, the last answer counts."""
+    none_yet = Unready(f"{request.method} {request.path}: no reply yet", f"see its log; {MORE_TIME}")
+    last = none_yet
+
+    def probe() -> Unready | None:
+        nonlocal last
+        answer = agent.get(request, _REPLY_S, _WAIT_S)
+        if answer.failure == "pending":
+            return last
+        missing = explain_answer(answer, request, expect)
+        last = missing or none_yet
+        return missing
+
+    return probe
 
 
 def make_tcp_probe(agent: Agent, handle: Handle) -> Probe:

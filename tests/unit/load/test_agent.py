@@ -132,7 +132,14 @@ REQUEST = ("host", "path", "method", "headers", "body", "tls")
 
 def order(port: int, **changes: Any) -> Any:
     sent = {"host": "127.0.0.1", "path": "/"} | {key: changes.pop(key) for key in REQUEST if key in changes}
-    fields = {"repeat": 1, "timeout_s": 10.0, "bodies": "all", "limit_s": 60.0, "connections": 1} | changes
+    fields = {
+        "repeat": 1,
+        "timeout_s": 10.0,
+        "bodies": "all",
+        "limit_s": 60.0,
+        "connections": 1,
+        "wait_s": 30.0,
+    } | changes
     return {**HttpRequest(port=port, **sent).tape.order, **fields}
 
 
@@ -204,6 +211,36 @@ def test_get__reports_a_server_that_does_not_speak_tls(port: int) -> None:
     assert (answer["failure"], answer["status"]) == ("no-tls", 0)
     with listening(lambda connection: (connection.recv(1), None)[1]) as other:
         assert agent.get(order(other, tls=True, timeout_s=5.0))["failure"] == "closed"
+
+
+def test_get__a_server_that_does_not_answer_yet_keeps_no_other_waiting(port: int) -> None:
+    answering = threading.Event()
+    requests: list[int] = []
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        requests.append(1)
+        answering.wait(20)
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with listening(serve) as slow:
+        began = time.monotonic()
+        probe = order(slow, wait_s=0.05)
+        assert [agent.get(probe)["failure"] for _ in range(3)] == ["pending"] * 3
+        assert agent.get(order(port))["status"] == 200
+        assert time.monotonic() - began < 5
+        answering.set()
+        answers = (agent.get(probe) for _ in range(100))
+        assert next(answer for answer in answers if answer["failure"] != "pending")["status"] == 204
+    assert requests == [1]
+
+
+def test_get__does_not_take_an_old_reply_for_that_of_another_container() -> None:
+    with listening(say_nothing) as port:
+        probe = order(port, timeout_s=0.01, wait_s=0.0)
+        assert agent.get(probe)["failure"] == "pending"
+        time.sleep(0.05)
+        assert agent.get(probe)["failure"] == "pending"  # the first one's would be `late`
 
 
 @pytest.mark.parametrize("hold", [True, False])
@@ -856,7 +893,7 @@ def complete_orders() -> dict[str, dict[str, Any]]:
         "serve": {"op": "serve", "port": 7301, "token": "secret"},
         "reach": {"op": "reach", "address": "app:7301", "timeout_s": 1.0, "timed": True},
         "keep": {"op": "keep", "tape": "0123", "forget": ["a"], "messages": request["messages"]},
-        "get": {"op": "get", **request, "timeout_s": 1.0},
+        "get": {"op": "get", **request, "timeout_s": 1.0, "wait_s": 1.0},
         "connect": {"op": "connect", "host": "app", "port": 8000, "timeout_s": 1.0},
         "requests": requests,
         "requests_together": {"op": "requests_together", "orders": [requests]},

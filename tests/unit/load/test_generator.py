@@ -118,7 +118,12 @@ def test_agent__get_returns_status_or_problem() -> None:
     agent = make_agent(scripted)
     assert agent.get(HEALTH, 2.0).status == 200
     assert agent.get(HEALTH, 2.0).problem == "refused"
-    assert scripted.sent[0] == {"op": "get", **HttpRequest("django", 8000, "/health").tape.order, "timeout_s": 2.0}
+    assert scripted.sent[0] == {
+        "op": "get",
+        **HttpRequest("django", 8000, "/health").tape.order,
+        "timeout_s": 2.0,
+        "wait_s": 9.0,
+    }
 
 
 class Echo(Scripted):

@@ -27,8 +27,8 @@ class FixedAgent:
         self._answer = answer
         self.asked: list[object] = []
 
-    def get(self, request: HttpRequest, timeout_s: float) -> Answer:
-        assert timeout_s > 0
+    def get(self, request: HttpRequest, timeout_s: float, wait_s: float) -> Answer:
+        assert 0 < wait_s < timeout_s
         self.asked.append(request)
         return self._answer
 
@@ -65,6 +65,20 @@ def test_http__a_variant_is_ready_when_its_home_page_answers() -> None:
     problem, advice = explain(Answer(404))
     assert problem == "GET /: answered 404, expected 200"
     assert "`ready: {path: …}`" in advice
+
+
+def test_http__the_last_answer_counts_until_the_next_comes() -> None:
+    answers = iter([*("pending", 503, "pending", 200, "pending")])
+
+    def get(*_: object) -> Answer:
+        answer = next(answers)
+        return Answer(answer) if isinstance(answer, int) else Answer(failure="pending")
+
+    agent = cast(Agent, SimpleNamespace(get=get))
+    probe = make_check(make_engine(), agent, SHOP, Variant(image="x")).probe
+    found = [missing and missing.problem for missing in (probe() for _ in range(5))]
+    error = "GET /: answered 503, expected 200: the application fails"
+    assert found == ["GET /: no reply yet", error, error, None, "GET /: no reply yet"]
 
 
 def test_http__a_redirect_names_where_it_leads() -> None:
@@ -158,7 +172,7 @@ def test_http__why_there_is_no_answer() -> None:
 )
 def test_variant__waits_for_its_port_after_its_health_check(ready: Mapping[str, Any], problem: str) -> None:
     answers = {8000: Answer(0, "refused", "connection refused")}
-    agent = SimpleNamespace(connect=lambda to, _: answers.get(to.port, Answer(500)))
+    agent = SimpleNamespace(connect=lambda to, *_: answers.get(to.port, Answer(500)))
     agent.get = agent.connect
     variant = Variant.model_validate({"image": "x", "ready": ready})
     check = make_check(make_engine(["true"], output="started"), cast(Agent, agent), SHOP, variant)
