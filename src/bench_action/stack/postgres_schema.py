@@ -39,8 +39,8 @@ SELECT json_build_array(line, name) FROM (
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname {NOT_SYSTEM} AND {_OWN.format("p")}
   UNION ALL SELECT 'rule ' || definition, NULL, 8 FROM pg_rules WHERE schemaname {NOT_SYSTEM}
-  UNION ALL SELECT format('policy %I on %I.%I: %s for %s to %s using %s with check %s', policyname, schemaname, tablename,
-      permissive, cmd, roles, qual, with_check), NULL, 8 FROM pg_policies
+  UNION ALL SELECT format('policy %I on %I.%I: %s for %s to %s using %s with check %s', policyname, schemaname,
+      tablename, permissive, cmd, roles, qual, with_check), NULL, 8 FROM pg_policies
   UNION ALL SELECT format('enum %s: %s', enumtypid::regtype, array_agg(enumlabel ORDER BY enumsortorder)), NULL, 9
     FROM pg_enum GROUP BY enumtypid
   UNION ALL SELECT format('domain %s: %s %s %s', t.oid::regtype, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
