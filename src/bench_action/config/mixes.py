@@ -14,8 +14,8 @@ from bench_action.config.paths import ALLOWED_FILES, find_problem
 from bench_action.config.schema import Config, ExpectedReply, Profile, Route, Row
 from bench_action.config.scripts import read_script
 from bench_action.config.templates import Column, find_placeholders
+from bench_action.config.urls import split_url
 from bench_action.model.errors import InputError
-from bench_action.model.urls import split_url
 
 _MOST_ROUTES = 20
 _MOST_ROWS = 1_000_000

@@ -10,12 +10,12 @@ from importlib import resources
 from typing import Any, TypedDict
 
 from bench_action.config.schema import MOST_USERS, Profile
+from bench_action.config.urls import split_url
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Tape
 from bench_action.load.messages import K6Answer, K6Order, ShapeError, WireFile, require_shape
 from bench_action.model.errors import InputError, InvalidMeasurementError
 from bench_action.model.result import QUANTILES, AtRate, Latency, RouteAtRate
-from bench_action.model.urls import split_url
 from bench_action.model.visible import remove_invisible
 from bench_action.model.wording import plural
 

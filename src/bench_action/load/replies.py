@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bench_action.config.schema import ExpectedReply, Profile
+from bench_action.config.urls import split_url
 from bench_action.load.generator import Sample
 from bench_action.load.wrk import Report
 from bench_action.model.result import Replies, Trial
-from bench_action.model.urls import split_url
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 
 from bench_action.config.schema import ExpectedReply
+from bench_action.config.urls import split_url
 from bench_action.engine.protocol import Handle
 from bench_action.load.generator import Answer, HttpRequest
 from bench_action.load.messages import Failure
-from bench_action.model.urls import split_url
 from bench_action.stack.readiness import Unready
 
 MORE_TIME = "if it only needs longer: `ready: {timeout: …}`, up to 600s"

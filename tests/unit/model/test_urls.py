@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_action.model.urls import split_url
+from bench_action.config.urls import split_url
 
 pytestmark = pytest.mark.unit
 
