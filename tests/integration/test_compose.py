@@ -260,6 +260,45 @@ def test_base__without_bench_yml_is_read_with_heads(repository: Path, v2: Mappin
     assert loaded.project.config.variants["web"].env["DEBUG"] == "1"
 
 
+@pytest.mark.parametrize("tracked", [True, False])
+def test_base__gets_heads_files_only_if_they_are_not_under_git(
+    repository: Path, v2: Mapping[str, str], tmp_path: Path, tracked: bool
+) -> None:
+    """A file that a pull request adds is not base's, although base's compose file reads one of that name."""
+    text = COMPOSE.replace("volumes: {data", "secrets: {key: {file: ./key.txt}}\nvolumes: {data")
+    text = text.replace("gunicorn shop", "gunicorn -w ${WORKERS:-4} shop").replace(
+        "networks:", "secrets: [key]\n    networks:"
+    )
+    base = write(tmp_path / "base", compose_yaml=text)
+    write(repository, compose_yaml=text)
+    (repository / ".env").write_text("WORKERS=1\n", encoding="utf-8")
+    (repository / "key.txt").write_text("of a test", encoding="utf-8")
+    (base / "web.env").write_text("DEBUG=1\n", encoding="utf-8")
+    head = load(repository, v2)
+    assert head.config.variants["web"].command[2] == "1"
+    loaded = load_base(head, base, "1a2b3c4", environ=v2, tracked=[".env", "key.txt"] if tracked else [])
+
+    assert loaded.valid is not tracked  # its compose file needs a secret that it does not have
+    assert (base / ".env").is_file() is not tracked
+    assert (base / "key.txt").is_file() is not tracked
+
+
+def test_base__without_profiles_is_loaded_by_its_own_healthcheck(
+    repository: Path, v2: Mapping[str, str], tmp_path: Path
+) -> None:
+    base = write(tmp_path / "base")
+    write(repository, compose_yaml=COMPOSE.replace("/health/", "/ping"))
+    loaded = load_base(load(repository, v2), base, "1a2b3c4", environ=v2)
+    assert {profile.path for profile in loaded.profiles.values()} == {"/health/"}
+
+
+def test_compose_file__whose_application_has_any_name(repository: Path, v2: Mapping[str, str]) -> None:
+    write(repository, compose_yaml=COMPOSE.replace("\n  web:\n", "\n  My_Web.app:\n"))
+    project = load(repository, v2)
+    assert list(project.config.variants) == ["my-web-app"]
+    assert "My_Web.app" in project.config.variants["my-web-app"].aliases
+
+
 @pytest.mark.parametrize("base_compose", ["services: {web: {imag: x}}", None])
 def test_base__that_cannot_be_read_is_measured_as_head_says(
     repository: Path, v2: Mapping[str, str], tmp_path: Path, base_compose: str | None

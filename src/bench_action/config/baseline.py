@@ -1,11 +1,12 @@
 """The base revision: its variants, built from its own sources, and what head has that it lacks."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bench_action.config.compose.find import Spare
 from bench_action.config.levels import find_profile, spread_levels
 from bench_action.config.load import (
     ConfigPlace,
@@ -15,6 +16,7 @@ from bench_action.config.load import (
     list_missing_files,
     list_seed_files,
     read_config,
+    request_path,
 )
 from bench_action.config.paths import PathProblem, find_problem
 from bench_action.config.schema import USUAL_FILES, Profile
@@ -98,28 +100,32 @@ def load_base(
     environ: Mapping[str, str] = {},
     secrets: Secrets = NONE_ALLOWED,
     adopts: bool = False,
+    tracked: Collection[str] = (),
 ) -> Baseline:
     """Load base from its sources. Never raise: a fault of base only excludes the variants that it affects.
 
     `folder`: the counterpart of head's folder in base's sources. `moved_from`: the path of base's configuration
     relative to it, if head has moved the file. `variants`, `profiles`: the names that head was narrowed to. `environ`,
-    `secrets`: what base's compose file is read with. If base has no configuration, nothing is compared, as head
-    introduces the benchmark, unless base's own compose file describes what head measures, or base `adopts` head's. If
-    base's is invalid, head's replaces it, so that the change that fixes it can be measured.
+    `secrets`: what base's compose file is read with. `tracked`: head's files under git, relative to its root. If base
+    has no configuration, nothing is compared, as head introduces the benchmark, unless base's own compose file
+    describes what head measures, or base `adopts` head's. If base's is invalid, head's replaces it, so that the change
+    that fixes it can be measured.
     """
     file = Path(os.path.normpath(folder / (moved_from or head.file)))
-    place = ConfigPlace(folder, root := find_counterpart_root(head, folder), head.root)
+    root, spare = find_counterpart_root(head, folder), Spare(head.root, tracked)
+    place = ConfigPlace(folder, root, spare)
     adopted = replace(head, folder=folder, root=root)
     if not file.is_file():
         own = _read_with_own_compose_file(head, place, environ, secrets) or (adopted if adopts else None)
         return _replace_configuration(own, head, commit) if own else _without_configuration(head, folder, commit)
     try:
-        reading = read_config(file, root, environ, secrets, ConfigPlace(file.parent, root, head.root))
+        reading = read_config(file, root, environ, secrets, ConfigPlace(file.parent, root, spare))
     except InputError:
         own = _read_with_own_compose_file(head, place, environ, secrets) or adopted
         return _replace_configuration(own, head, commit)
     own = replace(head, config=reading.config, folder=file.parent, file=file.name, control_project=None, root=root)
     own = replace(own, origin=f"base's {file.name}", compose=reading.compose, notes=tuple(reading.notes))
+    own = replace(own, policy=request_path(own.policy, reading.health_path))
     base = _narrow(own, head, commit, variants, profiles)
     return _without_missing(base, head, "base-failed")
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench_action.config.compose.find import find_compose_file
+from bench_action.config.compose.find import Spare, find_compose_file
 from bench_action.config.compose.merge import find_choice, find_rebuilt, merge
 from bench_action.config.compose.read import ComposeReading, convert_project, read_compose_project
 from bench_action.config.compose.roles import NothingBuiltError
@@ -135,7 +135,7 @@ def load_project(
         note = f"{unused.name} builds no service: the built-in applications are measured"
         reading = replace(reading, notes=(note,))
     folder, origin = file.parent.resolve(), str(path or file.name)
-    policy = _request_path(load_policy(preset), reading.health_path)
+    policy = request_path(load_policy(preset), reading.health_path)
     project = Project(reading.config, policy, preset, folder, origin, file.name, root=root)
     project = replace(project, compose=reading.compose, notes=tuple(reading.notes))
     _check_files(project, file)
@@ -158,10 +158,10 @@ def find_configuration(environ: Mapping[str, str], secrets: Secrets = NONE_ALLOW
     return file
 
 
-def _request_path(policy: Policy, path: str) -> Policy:
-    """Let the preset's profiles request another path, if any."""
-    profiles = {name: profile.model_copy(update={"path": path}) for name, profile in policy.profiles.items()}
-    return policy.model_copy(update={"profiles": profiles}) if path else policy
+def request_path(policy: Policy, path: str) -> Policy:
+    """Let the preset's profiles request the path of the healthcheck; `/` if it has none."""
+    profiles = {name: profile.model_copy(update={"path": path or "/"}) for name, profile in policy.profiles.items()}
+    return policy.model_copy(update={"profiles": profiles})
 
 
 def fill_in_commit(project: Project, commit: str) -> Project:
@@ -202,12 +202,12 @@ class ConfigReading:
 class ConfigPlace:
     """A folder in which a configuration's paths are looked up, and the root that they must be in.
 
-    `spare`: the root of head, if this is base: environment files that base lacks are copied, as few are under git.
+    `spare`: head's tree, if this is base: files that compose reads and base lacks are copied if they are not under git.
     """
 
     folder: Path
     root: Path
-    spare: Path | None = None
+    spare: Spare | None = None
 
 
 def read_config(

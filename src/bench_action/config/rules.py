@@ -10,10 +10,13 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from bench_action.config.baseline import Baseline
+from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.documents import shorten
 from bench_action.config.gates import Gate, Gates
 from bench_action.config.load import Project
+from bench_action.config.paths import ALLOWED_FILES, find_problem
 from bench_action.config.schema import Config, ExpectedWork, Profile, Service
+from bench_action.model.errors import InputError
 from bench_action.model.hosts import Hosts
 from bench_action.model.metric import METRICS
 from bench_action.model.result import RuleChange
@@ -53,6 +56,7 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
             AppliedRules("head", tuple(_compare_hosts(None, head.config.hosts))),
         )
     own = base.project.config
+    base = _leave_out_rebuilt(head, base)
     update: dict[str, Any] = {"load": own.load, "hosts": own.hosts}
     if rules == "base":
         work = {name: expected for name, expected in head.config.work.items() if name not in base.profiles}
@@ -60,10 +64,18 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
         used = {name for profile in base.profiles.values() for name in profile.list_secrets()} & set(own.secrets)
         update["secrets"] = list(dict.fromkeys((*head.config.secrets, *sorted(used))))
         update |= {"gates": own.gates, "work": {**work, **own.work}, "profiles": {**profiles, **base.profiles}}
-    first, second = (own, head.config) if rules == "base" else (head.config, own)
-    shared = share_services(first.services, second.services)
-    services = {name: service for name, service in shared.items() if service.build is None} | head.config.built_services
-    update["services"] = {name: service for name, service in services.items() if name not in head.config.variants}
+    pulled = {owner: _list_pulled(config) for owner, config in (("base", own), ("head", head.config))}
+    pulled["base"] = {name: _find_files(name, service, head, base.project) for name, service in pulled["base"].items()}
+    first, second = pulled.values() if rules == "base" else reversed(pulled.values())
+    services = share_services(first, second) | head.config.built_services
+    known = {*services, *head.config.variants}
+    update["services"] = {
+        name: service.model_copy(
+            update={"depends_on": {other: how for other, how in service.depends_on.items() if other in known}}
+        )
+        for name, service in services.items()
+        if name not in head.config.variants
+    }
     changes = [
         change
         for change in list_rule_changes(head, base)
@@ -72,6 +84,34 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     applied = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.all_work, head.profiles)
     judged = replace(head, config=head.config.model_copy(update=update))
     return judged, replace(_map_services(base, judged.config), judges=rules == "base"), applied
+
+
+def _leave_out_rebuilt(head: Project, base: Baseline) -> Baseline:
+    """Compare nothing if a service is built by one revision and pulled by the other: built ones are each revision's."""
+    old, new = base.project.config.services, head.config.services
+    rebuilt = [name for name in old if name in new and (old[name].build is None) != (new[name].build is None)]
+    if not rebuilt:
+        return base
+    why = f"only one of base and head builds the service `{rebuilt[0]}`, so that they cannot be measured side by side"
+    return base.leave_out({name: Lack("base-failed", why) for name in base.project.config.variants})
+
+
+def _find_files(name: str, service: Service, head: Project, base: Project) -> Service:
+    """Take the files of a service of base's from head's tree, or from base's if head's lacks them.
+
+    One server of a kind runs for both. Raises InputError for a path that leads out of head's repository.
+    """
+    files = {}
+    for target, file in service.files.items():
+        problem = None if file.source is None else find_problem(head.folder / file.source, head.root, "file")
+        if problem is not None and not problem.absent:
+            raise InputError(
+                f"the file {shorten(str(file.source))} of base's service {name} {problem.text}",
+                advice=ALLOWED_FILES,
+            )
+        source = file.source if problem is None else str(base.folder / str(file.source))
+        files[target] = file.model_copy(update={"source": source})
+    return service.model_copy(update={"files": files})
 
 
 def share_services(first: Mapping[str, Service], second: Mapping[str, Service]) -> dict[str, Service]:
@@ -123,10 +163,22 @@ def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
         *_compare_models("profile", base.profiles, head.profiles, added=False),
         *_compare_models("check", old_checks, new_checks, added=True),
         *_compare_models("service", _list_pulled(old), _list_pulled(new), added=False),
+        *_compare_files(base.project, head),
         *_compare_models("", {_LOAD_GENERATOR: old.load}, {_LOAD_GENERATOR: new.load}, added=False),
         *_compare_pairs(old, new),
         *_compare_seeds(base.project, head),
     )
+
+
+def _compare_files(base: Project, head: Project) -> Iterator[RuleChange]:
+    """Say that files which head's tree has for services of both have other contents: the servers get these."""
+    new = _list_pulled(head.config)
+    for name, service in _list_pulled(base.config).items():
+        own, other = (
+            {file.source for file in each.files.values() if file.source} for each in (service, new.get(name, service))
+        )
+        if changed := [source for source in sorted(own & other) if _differs(base, head, source)]:
+            yield RuleChange(what=f"files of {name}", before=", ".join(changed), after="other contents, for base too")
 
 
 def _compare_seeds(base: Project, head: Project) -> Iterator[RuleChange]:

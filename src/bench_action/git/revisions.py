@@ -16,7 +16,7 @@ from bench_action.config.environment import check_environment, drop_unusable_var
 from bench_action.config.load import Project, fill_in_commit, load_project
 from bench_action.config.options import Options
 from bench_action.config.rules import AppliedRules, apply_rules
-from bench_action.git.sources import check_out, find_former_name, read_source, resolve_revision
+from bench_action.git.sources import check_out, find_former_name, list_tracked, read_source, resolve_revision
 from bench_action.model.errors import BenchError, InputError
 from bench_action.model.progress import Progress
 from bench_action.model.result import Source
@@ -129,6 +129,7 @@ def _load_base(
         environ=environ,
         secrets=options.secrets,
         adopts=adopts,
+        tracked=list_tracked(head.folder, options.git),
         **narrowed,
     )
     return replace(fill_in_base_commit(base), incomplete=tuple(incomplete))

@@ -140,6 +140,12 @@ def read_files(
     return {file: done.stdout for file, done in read.items() if done.returncode == 0}
 
 
+def list_tracked(folder: Path, environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """List the files under git in the working tree that `folder` is in, relative to its top; empty without git."""
+    tree = WorkTree.find(folder, environ)
+    return frozenset() if tree is None else frozenset(tree.ask("ls-files", "-z").split("\0"))
+
+
 def find_former_name(folder: Path, file: str, commit: str, environ: Mapping[str, str] | None = None) -> str:
     """Find the path, relative to `folder`, of a working tree's file in a commit; empty if it has not been moved.
 

@@ -11,6 +11,7 @@ from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project, load_policy
 from bench_action.config.rules import apply_rules, list_rule_changes, map_service_aliases, share_services
 from bench_action.config.schema import Config, Service
+from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
 
@@ -210,3 +211,60 @@ def test_list_rule_changes__other_data_are_named(tmp_path: Path) -> None:
     assert compare(at("head", None), old) == {"seed": ("seed.sql", "none")}
     assert compare(at("head", "seed.sql", "INSERT 2"), old) == {"seed": ("seed.sql", "other contents of seed.sql")}
     assert compare(at("head", "seed.sql", "INSERT 1"), old) == {}
+
+
+def with_files(folder: Path, script: str | None, **services: Any) -> Project:
+    """A configuration in a folder whose database reads a script at its first start; None: the script is missing."""
+    folder.mkdir()
+    if script is not None:
+        (folder / "schema.sql").write_text(script, encoding="utf-8")
+    database = {"image": "postgres:17", "files": {"/docker-entrypoint-initdb.d/schema.sql": "schema.sql"}}
+    own = project(services={"postgres": database, **services})
+    return replace(own, folder=folder.resolve(), root=folder.resolve())
+
+
+def test_apply_rules__lists_files_of_a_service_with_other_contents(tmp_path: Path) -> None:
+    head, own = with_files(tmp_path / "head", "CREATE TABLE a ();"), with_files(tmp_path / "base", "CREATE TABLE b ();")
+    before = Baseline(own, valid=True, profiles=own.profiles)
+    assert compare(head, before) == {"files of postgres": ("schema.sql", "other contents, for base too")}
+    judged, _, _ = apply_rules(head, before, "base")
+    (file,) = judged.config.services["postgres"].files.values()
+    assert file.source == "schema.sql"  # of head's tree
+
+
+def test_apply_rules__takes_files_that_head_lacks_from_base(tmp_path: Path) -> None:
+    head, own = with_files(tmp_path / "head", None), with_files(tmp_path / "base", "CREATE TABLE b ();")
+    judged, _, _ = apply_rules(head, Baseline(own, valid=True, profiles=own.profiles), "base")
+    (file,) = judged.config.services["postgres"].files.values()
+    assert file.source == str(own.folder / "schema.sql")
+
+
+def test_apply_rules__refuses_a_link_that_leads_out_of_heads_tree(tmp_path: Path) -> None:
+    """The file is named by base's configuration only, so head's was never checked."""
+    head, own = with_files(tmp_path / "head", None), with_files(tmp_path / "base", "CREATE TABLE b ();")
+    (tmp_path / "secret").write_text("password", encoding="utf-8")
+    (head.folder / "schema.sql").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match=r"the file schema\.sql of base's service postgres is outside of"):
+        apply_rules(head, Baseline(own, valid=True, profiles=own.profiles), "base")
+
+
+@pytest.mark.parametrize("rules", ["base", "head"])
+@pytest.mark.parametrize("built_by_head", [True, False])
+def test_apply_rules__compares_nothing_if_only_one_of_two_builds_a_service(rules: Any, built_by_head: bool) -> None:
+    built, pulled = {"build": "./search"}, {"image": "search:1"}
+    head = project(services={"search": built if built_by_head else pulled})
+    judged, found, _ = apply_rules(head, base(services={"search": pulled if built_by_head else built}), rules)
+    assert "only one of base and head builds the service `search`" in found.lacks["web"].reason
+    assert (judged.config.services["search"].build is not None) == built_by_head
+
+
+def test_apply_rules__a_renamed_job_leaves_no_dependency_behind() -> None:
+    keys = {"image": "keys:1", "depends_on": {"migrate": "service_completed_successfully"}}
+    job = {"build": ".", "once": True}
+    before = base(services={"keys": keys, "migrate": job})
+    head = project(services={"keys": keys | {"depends_on": {"setup": "service_completed_successfully"}}, "setup": job})
+    judged, _, _ = apply_rules(head, before, "base")
+    assert {name: list(service.depends_on) for name, service in judged.config.services.items()} == {
+        "keys": [],
+        "setup": [],
+    }

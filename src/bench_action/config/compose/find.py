@@ -6,7 +6,7 @@ in an environment of a container, which belongs to the pull request.
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +22,16 @@ _OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in COM
 _DOTENV = ".env"
 _MOST_FILES = 50
 _REMOTE = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|git@|github\.com/)", re.IGNORECASE)
+
+
+class Spare(NamedTuple):
+    """Another revision's tree, from which files may be copied that are not under git: none of `tracked`.
+
+    `tracked`: the paths of the files under git, relative to `root`. One that this revision lacks has been added there.
+    """
+
+    root: Path
+    tracked: Collection[str] = ()
 
 
 class _Reference(NamedTuple):
@@ -69,11 +79,11 @@ def find_override(folder: Path) -> Path | None:
 
 
 def list_compose_files(
-    command: ComposeCommand, root: Path, named: Sequence[Path], spare: Path | None = None
+    command: ComposeCommand, root: Path, named: Sequence[Path], spare: Spare | None = None
 ) -> list[Path]:
     """List the files to read: those named, else what compose reads in the project's folder, its override included.
 
-    `spare`: a root to copy environment files from that are missing in this one, as they are often not under git.
+    `spare`: where to copy environment files, secrets and configs from that are missing here, as few are under git.
     Raises InputError if a file, or one that it names, is outside of `root`.
     """
     _fill_gap(command.folder / _DOTENV, root, spare)
@@ -98,7 +108,7 @@ def _list_usual_files(command: ComposeCommand) -> list[Path]:
     return [file, *([override] if override is not None else [])]
 
 
-def _check_references(command: ComposeCommand, root: Path, files: Sequence[Path], spare: Path | None) -> None:
+def _check_references(command: ComposeCommand, root: Path, files: Sequence[Path], spare: Spare | None) -> None:
     """Check all files that compose would read because of these, also those named by them in turn."""
     waiting = [_Reader(file, (file.parent, command.folder)) for file in files]
     seen = set[_Reader]()
@@ -112,7 +122,7 @@ def _check_references(command: ComposeCommand, root: Path, files: Sequence[Path]
         waiting += _follow(command, root, reader, spare)
 
 
-def _follow(command: ComposeCommand, root: Path, reader: _Reader, spare: Path | None) -> Iterator[_Reader]:
+def _follow(command: ComposeCommand, root: Path, reader: _Reader, spare: Spare | None) -> Iterator[_Reader]:
     """Check the files that one compose file names, and yield those that name others."""
     references = _fill_in(command, reader, _list_references(reader.file))
     folders = [
@@ -122,7 +132,7 @@ def _follow(command: ComposeCommand, root: Path, reader: _Reader, spare: Path | 
         # relative to the file for `extends`, to the project for most others: wherever it is, it must be inside
         paths = [base / reference.text for base in reader.bases]
         _check([(reference.text, path, reference.role) for path in paths], root, reader.file)
-        if reference.role == "env_file":
+        if reference.role in {"env_file", "file"} and not reference.via:
             for path in paths:
                 _fill_gap(path, root, spare)
         for path in paths:
@@ -134,14 +144,17 @@ def _follow(command: ComposeCommand, root: Path, reader: _Reader, spare: Path | 
                 yield _Reader(path, bases, included=True)
 
 
-def _fill_gap(path: Path, root: Path, spare: Path | None) -> None:
-    """Copy an environment file that is missing in `root` from its counterpart in `spare`, if that may be used."""
+def _fill_gap(path: Path, root: Path, spare: Spare | None) -> None:
+    """Copy a small file that is missing in `root` from its counterpart in `spare`, if that may be used."""
     problem = find_problem(path, root, "env_file")
     if spare is None or problem is None or not problem.absent:
         return
     missing = path.resolve()
-    counterpart = spare / missing.relative_to(root)
-    if find_problem(counterpart, spare, "env_file") is None and missing.parent.is_dir():
+    name = missing.relative_to(root)
+    counterpart = spare.root / name
+    if name.as_posix() in spare.tracked or find_problem(counterpart, spare.root, "env_file") is not None:
+        return
+    if missing.parent.is_dir():
         shutil.copyfile(counterpart, missing)
 
 

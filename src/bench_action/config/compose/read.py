@@ -7,7 +7,7 @@ from typing import Any
 
 from bench_action.config.compose.command import Answer, find_compose
 from bench_action.config.compose.convert import Converter, Notes, make_name, make_secret_mark
-from bench_action.config.compose.find import list_compose_files
+from bench_action.config.compose.find import Spare, list_compose_files
 from bench_action.config.compose.parse import ComposeService, Mount, parse_service, unescape
 from bench_action.config.compose.roles import (
     COMPLETED,
@@ -67,12 +67,12 @@ def read_compose_project(
     marked: Sequence[str],
     environ: Mapping[str, str],
     secrets: Secrets,
-    spare: Path | None = None,
+    spare: Spare | None = None,
 ) -> ComposeProject:
     """Read compose files with compose. `folder`: that `compose.file` is relative to. Raises InputError.
 
     `marked`: secrets that the files may name, whose values compose does not see. `secrets`: what `compose.env` may
-    read. `spare`: the root of another revision, from which environment files are copied that are missing in this one.
+    read. `spare`: another revision, from which files that are not under git are copied if they are missing in this one.
     """
     named = [folder / name for name in compose.file]
     if missing := [path for path in named if not path.is_file()]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench_action.config.compose.convert import make_name
 from bench_action.config.compose.parse import ComposeService
 from bench_action.config.compose.proxies import find_proxied_port, passes_fastcgi
 from bench_action.config.dockerfile import Stage, read_dockerfile
@@ -277,7 +278,7 @@ def _make_refusal(service: ComposeService, file: str) -> InputError:
 
 
 def _name_variant(service: str) -> dict[str, str]:
-    return {service: service}
+    return {make_name(service): service}
 
 
 def _share_builds(services: Mapping[str, ComposeService]) -> dict[str, ComposeService]:
