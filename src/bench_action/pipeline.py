@@ -78,7 +78,8 @@ def _run(options: Options, ports: Ports) -> Outcome:
         output = OutputFolder(options.output)
         revisions, share = _take_share(loaded, options)
         engine, room = _make_engine(options, revisions, ports, clock.run_id)
-        with cleaned_up(engine, ports.interrupts, ports.progress.warn):
+        left: list[BenchError] = []  # the verdict counts also if cleaning up fails
+        with cleaned_up(engine, ports.interrupts, ports.progress.warn, left.append):
             with clock.time("stack"):
                 stack = _bring_up(engine, revisions, options, ports, room)  # stack
             if not engine.machines:
@@ -101,7 +102,7 @@ def _run(options: Options, ports: Ports) -> Outcome:
                 raise _explain(measured.stopped, result, output, unwritten)
     if revisions.base is not None and not options.self_test:
         progress.step(describe(result.compared, result.not_compared, revisions.base.name).replace("`", ""))
-    return Outcome(result, hide(verified.head_failures), unwritten)
+    return Outcome(result, hide(verified.head_failures), (*unwritten, *left))
 
 
 @dataclass(slots=True)

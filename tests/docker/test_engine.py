@@ -269,10 +269,12 @@ def test_run_once__reports_status_command_and_log(engine: DockerEngine, tiny: Ti
     assert footprint.containers() == before
 
 
-def test_run_once__does_not_wait_forever(engine: DockerEngine, tiny: Tiny) -> None:
+def test_run_once__does_not_wait_forever(engine: DockerEngine, tiny: Tiny, footprint: Footprint) -> None:
+    before = footprint.containers()
     with pytest.raises(StackError, match="tiny did not finish within 1 s") as caught:
         engine.run_once(tiny(command=("sh", "-c", "echo waiting; sleep 600")), 1.0)
     assert caught.value.log == ("waiting",)
+    assert footprint.containers() == before  # what goes on would use the database of the slot
 
 
 def test_image__reports_one_that_cannot_be_pulled(engine: DockerEngine) -> None:
@@ -417,3 +419,21 @@ def test_start__preloads_what_the_image_of_postgres_does(engine: DockerEngine, f
     finally:
         changed.remove(v=True, force=True)
         client.images.remove(name, force=True)
+
+
+def test_clone__copies_each_volume_to_where_it_was(engine: DockerEngine) -> None:
+    """The engine lists a container's volumes in any order, with those that its image does not declare."""
+    volumes = [f"/backups/{number}" for number in range(6)]
+    spec = ServiceSpec(
+        "postgres",
+        "postgres",
+        "postgres:17",
+        env={"POSTGRES_PASSWORD": "x"},
+        slot="a",
+        container=ContainerForm(volumes=volumes),
+    )
+    origin = engine.start(spec)
+    write = "for at in $(seq 100); do pg_isready -h 127.0.0.1 && exec touch $PGDATA/marker; sleep 0.2; done; exit 1"
+    assert engine.exec(origin, ["sh", "-c", write])[0] == 0
+    (copy,) = engine.clone(origin, [replace(spec, name="copy")])
+    assert engine.exec(copy, ["sh", "-c", "ls $PGDATA/marker"])[0] == 0

@@ -31,9 +31,10 @@ class SignalInterrupts:
         self._raised = False
 
     def install(self) -> None:
-        """Handle signals from now on."""
+        """Handle signals from now on; SIGHUP stays ignored if it is, as after `nohup`."""
         for number in _SIGNALS:
-            signal.signal(number, self._handle)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
         signal.signal(signal.SIGALRM, self._raise_or_retry)
 
     def end(self) -> None:

@@ -19,22 +19,35 @@ class Interrupts(Protocol):
         """Raise the signal that was remembered, if there was one."""
 
 
-def cleaned_up(engine: Engine, interrupts: Interrupts, warn: Callable[[str], None]) -> AbstractContextManager[Engine]:
+def cleaned_up(
+    engine: Engine,
+    interrupts: Interrupts,
+    warn: Callable[[str], None],
+    failed: Callable[[BenchError], None] | None = None,
+) -> AbstractContextManager[Engine]:
     """Remove everything that the engine has made when the `with` block ends, whether it fails or not.
 
     `warn` gets a line for each unused thing that the engine keeps. If removing fails after another error, that error is
-    raised with a note. A signal that arrives during that is raised once everything has been removed.
+    raised with a note. If nothing else fails, `failed` gets the error; without it, it is raised. A signal that arrives
+    during that is raised once everything has been removed.
     """
-    return _CleanUp(engine, interrupts, warn)
+    return _CleanUp(engine, interrupts, warn, failed)
 
 
 class _CleanUp:
     """A class rather than a generator: a signal may arrive in the frames that `contextlib` would put before it."""
 
-    def __init__(self, engine: Engine, interrupts: Interrupts, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        interrupts: Interrupts,
+        warn: Callable[[str], None],
+        failed: Callable[[BenchError], None] | None,
+    ) -> None:
         self._engine = engine
         self._interrupts = interrupts
         self._warn = warn
+        self._failed = failed
 
     def __enter__(self) -> Engine:
         return self._engine
@@ -53,9 +66,12 @@ class _CleanUp:
         try:
             kept = self._engine.remove()
         except BenchError as error:
-            if first is None:
+            if first is not None:
+                first.add_note(f"cleaning up failed as well: {error}")
+            elif self._failed is not None:
+                self._failed(error)
+            else:
                 raise
-            first.add_note(f"cleaning up failed as well: {error}")
             return
         for name in kept:
             self._warn(f"could not remove {name}, although it is empty. Restart the engine")

@@ -17,7 +17,7 @@ import pytest
 
 from bench_action.cli.interrupts import SignalInterrupts
 from bench_action.engine.protocol import Engine
-from bench_action.model.errors import InterruptedRunError, StackError
+from bench_action.model.errors import BenchError, InterruptedRunError, StackError
 from bench_action.stack.cleanup import cleaned_up
 from bench_action.stack.parallel import run_in_parallel
 
@@ -239,6 +239,26 @@ def test_cleaned_up__a_failure_to_remove_is_raised_if_there_is_no_other(interrup
         clean(RemovableEngine(StackError("a network is left")), interrupts),
     ):
         pass
+
+
+def test_cleaned_up__a_failure_to_remove_leaves_what_was_measured(interrupts: SignalInterrupts) -> None:
+    failure, failures = StackError("a network is left"), list[BenchError]()
+    engine = cast(Engine, RemovableEngine(failure))
+    with cleaned_up(engine, interrupts, print, failures.append):
+        pass
+    assert failures == [failure]
+
+
+def test_install__leaves_a_signal_ignored_that_nohup_ignores() -> None:
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        SignalInterrupts().install()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_cleaned_up__a_signal_ends_the_block_and_everything_is_removed(interrupts: SignalInterrupts) -> None:

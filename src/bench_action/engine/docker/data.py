@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from posixpath import normpath
 
 import docker
 from docker.models.containers import Container
@@ -21,6 +22,11 @@ _PROBLEM = "could not copy a database to another slot"
 _ADVICE = "give the machine more memory, or use a smaller seed: each slot has its own copy"
 
 Binds = dict[str, dict[str, str]]  # volume → where it is mounted, as the SDK takes it
+
+
+def list_declared(client: docker.DockerClient, image: str) -> list[str]:
+    """List the paths of the volumes that an image declares, in the same order each time."""
+    return sorted(client.images.get(image).attrs["Config"].get("Volumes") or {})
 
 
 class DataVolumes:
@@ -52,16 +58,20 @@ class DataVolumes:
         uses all of them until the services run.
         """
         container = self._client.containers.get(origin.id)
-        mounts = [mount for mount in container.attrs["Mounts"] if mount["Type"] == "volume"]
-        paths = [str(mount["Destination"]) for mount in mounts]
-        binds = {mount["Name"]: {"bind": f"{_FROM}/{at}", "mode": "ro"} for at, mount in enumerate(mounts)}
+        # the engine lists mounts in any order, and with volumes that the image does not declare
+        volumes = {
+            mount["Destination"]: mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"
+        }
+        paths = list_declared(self._client, container.attrs["Image"])
+        sources = {at: volumes[normpath(path)] for at, path in enumerate(paths) if normpath(path) in volumes}
+        binds = {name: {"bind": f"{_FROM}/{at}", "mode": "ro"} for at, name in sources.items()}
         for number, spec in enumerate(specs):
-            volumes = self.make(spec, paths, limits.lower_to(spec.container.memory))
-            binds |= {name: {"bind": f"{_TO}/{number}/{at}", "mode": "rw"} for at, name in enumerate(volumes)}
+            copies = self.make(spec, paths, limits.lower_to(spec.container.memory))
+            binds |= {name: {"bind": f"{_TO}/{number}/{at}", "mode": "rw"} for at, name in enumerate(copies)}
         all_copies = limits.times(len(specs))
         keeper = self._creations.make(partial(self._start_keeper, origin, container.attrs["Image"], binds, all_copies))
         try:
-            yield lambda: self._copy(keeper, len(paths), len(specs))
+            yield lambda: self._copy(keeper, list(sources), len(specs))
         finally:
             with translate_errors("could not remove the container that copies data"):
                 keeper.remove(force=True, v=True)
@@ -85,9 +95,9 @@ class DataVolumes:
         keeper.start()
         return keeper
 
-    def _copy(self, keeper: Container, paths: int, targets: int) -> None:
+    def _copy(self, keeper: Container, places: Sequence[int], targets: int) -> None:
         for number in range(targets):
-            for at in range(paths):
+            for at in places:
                 copy = ["cp", "--archive", f"{_FROM}/{at}/.", f"{_TO}/{number}/{at}"]
                 with translate_errors(_PROBLEM):
                     try:

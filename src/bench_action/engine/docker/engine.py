@@ -17,7 +17,7 @@ from bench_action.engine.commands import add_preloaded
 from bench_action.engine.docker.build import build_image
 from bench_action.engine.docker.client import connect, translate_errors
 from bench_action.engine.docker.creations import Creations, removing_on_failure
-from bench_action.engine.docker.data import DataVolumes
+from bench_action.engine.docker.data import DataVolumes, list_declared
 from bench_action.engine.docker.files import put_files
 from bench_action.engine.docker.health import parse_healthcheck, parse_time, ran_out_of_memory
 from bench_action.engine.docker.images import RunImages, is_run_tag
@@ -227,12 +227,13 @@ class DockerEngine(OneMachine):
         self._expected.pop(handle.id)
         try:
             status = self._wait(handle, timeout_s)
+            log = self.logs(handle) if status else []
         except StackError as error:
             error.log = tuple(self.logs(handle))
             raise
-        log = self.logs(handle) if status else []
-        with translate_errors(f"could not remove {spec.name}"):
-            self._client.api.remove_container(handle.id, v=True, force=True)
+        finally:  # also one that has not ended: it would go on next to what is measured
+            with translate_errors(f"could not remove {spec.name}"):
+                self._client.api.remove_container(handle.id, v=True, force=True)
         if status:
             command = " ".join(spec.command)
             raise StackError(f"{spec.name} exited with status {status}", where=f"command: {command}", log=log)
@@ -334,6 +335,15 @@ class DockerEngine(OneMachine):
         patience_s = _REMOVAL_S if self._here else _REMOTE_REMOVAL_S
         deadline = time.monotonic() + patience_s
         self._creations.end(patience_s / 2)
+        try:
+            return self._remove_until(deadline)
+        finally:
+            self._images.release()
+            for session in self._sessions:
+                session.close()
+            self._client.close()
+
+    def _remove_until(self, deadline: float) -> list[str]:
         label = {"label": f"{RUN}={self._owner.run_id}"}
         kept: list[str] = []
         while any(left := self._list_until(label, deadline)) and not kept:
@@ -343,10 +353,6 @@ class DockerEngine(OneMachine):
             if time.monotonic() > deadline:
                 self._remove_all(self._list(label))  # networks, if containers have taken all the time
                 kept = self._require_unused(self._list(label))
-        self._images.release()
-        for session in self._sessions:
-            session.close()
-        self._client.close()
         return kept
 
     def _require_unused(self, left: Leftovers) -> list[str]:
@@ -416,7 +422,7 @@ class DockerEngine(OneMachine):
 
     def _create(self, spec: ServiceSpec, host: str, aliases: Sequence[str], limits: Limits, cpus: str) -> Container:
         """Create a container in its slot's network, or in those of all slots if it is in none."""
-        declared = list(self._client.images.get(spec.image).attrs["Config"].get("Volumes") or {})
+        declared = list_declared(self._client, spec.image)
         data = self._volumes.make(spec, declared, limits)
         name = "-".join(filter(None, (self._prefix, spec.slot, spec.name)))
         if spec.kind == "postgres":

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from bench_action.config.compose.command import ComposeCommand
-from bench_action.config.compose.find import find_compose_file, list_compose_files
+from bench_action.config.compose.find import Spare, find_compose_file, list_compose_files
 from bench_action.config.schema import COMPOSE_FILES
 from bench_action.model.errors import InputError
 
@@ -176,10 +176,14 @@ def test_list_compose_files__fills_gaps_from_another_revision(project: Path, tmp
     (spare / "docker").mkdir(parents=True)
     (spare / "docker" / "web.env").write_text("A=1", encoding="utf-8")
     (spare / "docker" / "own.env").write_text("A=1", encoding="utf-8")
+    (spare / "docker" / "new.env").write_text("A=1", encoding="utf-8")
     (project / "own.env").write_text("A=2", encoding="utf-8")
-    (project / "compose.yaml").write_text("services: {web: {env_file: [web.env, own.env]}}", encoding="utf-8")
+    (project / "compose.yaml").write_text("services: {web: {env_file: [web.env, own.env, new.env]}}", encoding="utf-8")
 
-    list_compose_files(cast(ComposeCommand, Interpolator(project)), project.parent, [], spare)
+    list_compose_files(
+        cast(ComposeCommand, Interpolator(project)), project.parent, [], Spare(spare, ["docker/new.env"])
+    )
 
     assert (project / "web.env").read_text(encoding="utf-8") == "A=1"
     assert (project / "own.env").read_text(encoding="utf-8") == "A=2"
+    assert not (project / "new.env").exists()  # the other revision has added it
