@@ -6,6 +6,7 @@ Of the files, only seeds are read.
 import filecmp
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from posixpath import commonprefix
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
@@ -22,7 +23,7 @@ from bench_action.model.metric import METRICS
 from bench_action.model.result import RuleChange
 from bench_action.model.wording import percent
 
-_LONGEST = 200
+_LONGEST, _BEFORE = 200, 40  # characters of a value, and of what is the same before the first difference
 _NO_GATE = "no gate"
 _LOAD_GENERATOR = "load generator"
 _HOSTS = "hosts"
@@ -61,7 +62,9 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     if rules == "base":
         work = {name: expected for name, expected in head.config.work.items() if name not in base.profiles}
         profiles = {name: base.profiles.get(name, profile) for name, profile in head.profiles.items()}
-        used = {name for profile in base.profiles.values() for name in profile.list_secrets()} & set(own.secrets)
+        texts = [text for service in _list_pulled(own).values() for text in _list_texts(service)]
+        used = {name for profile in base.profiles.values() for name in profile.list_secrets()}
+        used = {name for name in own.secrets if name in used or any(f"${{{name}}}" in text for text in texts)}
         update["secrets"] = list(dict.fromkeys((*head.config.secrets, *sorted(used))))
         update |= {"gates": own.gates, "work": {**work, **own.work}, "profiles": {**profiles, **base.profiles}}
     pulled = {owner: _list_pulled(config) for owner, config in (("base", own), ("head", head.config))}
@@ -183,7 +186,8 @@ def _compare_files(base: Project, head: Project) -> Iterator[RuleChange]:
 
 def _compare_seeds(base: Project, head: Project) -> Iterator[RuleChange]:
     """Say that head runs on other data: each revision has its own."""
-    before, after = (", ".join(step.title for step in project.config.seed) for project in (base, head))
+    own = f"{head.folder}/"  # base may have head's files, by their whole paths
+    before, after = (", ".join(step.title.replace(own, "") for step in each.config.seed) for each in (base, head))
     if before != after:
         yield RuleChange(what="seed", before=before or "none", after=after or "none")
     elif changed := [step.file for step in head.config.seed if step.file and _differs(base, head, step.file)]:
@@ -199,6 +203,12 @@ def _differs(base: Project, head: Project, name: str) -> bool:
         return before.is_file() and after.is_file() and not filecmp.cmp(before, after, shallow=False)
     names = [sorted(path.name for path in folder.iterdir()) for folder in (before, after)]
     return names[0] != names[1] or bool(filecmp.cmpfiles(before, after, names[0], shallow=False)[1])
+
+
+def _list_texts(service: Service) -> Iterator[str]:
+    """List the texts of a service in which secrets may be."""
+    yield from service.env.values()
+    yield from (file.content or "" for file in service.files.values())
 
 
 def _list_pulled(config: Config) -> dict[str, Service]:
@@ -248,7 +258,8 @@ def _compare_models(
             before, after = _flatten(old[name]), _flatten(new[name])
             keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
             if keys:
-                yield RuleChange(what=what, before=_join_values(before, keys), after=_join_values(after, keys))
+                both = _cut_together(_join_values(before, keys), _join_values(after, keys))
+                yield RuleChange(what=what, before=both[0], after=both[1])
 
 
 def _compare_pairs(old: Config, new: Config) -> Iterator[RuleChange]:
@@ -259,7 +270,19 @@ def _compare_pairs(old: Config, new: Config) -> Iterator[RuleChange]:
 
 def _describe_model(model: BaseModel) -> str:
     values = _flatten(model)
-    return _join_values(values, list(values))
+    return _cut(_join_values(values, list(values)))
+
+
+def _cut_together(before: str, after: str) -> tuple[str, str]:
+    """Cut two texts to 200 characters, so that what differs can be seen."""
+    same = len(commonprefix([before, after]))
+    start = max(0, same - _BEFORE) if max(len(before), len(after)) > _LONGEST else 0
+    return _cut(before, start), _cut(after, start)
+
+
+def _cut(text: str, start: int = 0) -> str:
+    text = f"…{text[start:]}" if start else text
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _flatten(model: BaseModel) -> dict[str, Any]:
@@ -278,9 +301,8 @@ def _walk(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _join_values(values: Mapping[str, Any], keys: list[str]) -> str:
-    """Join values such as "path /new, connections 16" on one line, cut to 200 characters."""
-    text = ", ".join(f"{key} {_describe_value(values[key])}" if key in values else f"{key} default" for key in keys)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    """Join values such as "path /new, connections 16" on one line."""
+    return ", ".join(f"{key} {_describe_value(values[key])}" if key in values else f"{key} default" for key in keys)
 
 
 def _describe_value(value: object) -> str:

@@ -268,3 +268,27 @@ def test_apply_rules__a_renamed_job_leaves_no_dependency_behind() -> None:
         "keys": [],
         "setup": [],
     }
+
+
+def test_apply_rules__allows_the_secrets_of_bases_services() -> None:
+    own = base(services={"search": {"image": "search:1", "env": {"KEY": "${API_KEY}"}}}, secrets=["API_KEY", "OTHER"])
+    judged, _, _ = apply_rules(project(), own, "base")
+    assert judged.config.secrets == ["API_KEY"]
+
+
+def test_list_rule_changes__a_seed_that_base_has_from_head_is_no_change(tmp_path: Path) -> None:
+    head = replace(project(seed="seed.sql"), folder=tmp_path)
+    borrowed = project(seed=str(tmp_path / "seed.sql"))
+    assert compare(head, Baseline(borrowed, profiles=borrowed.profiles)) == {}
+
+
+def test_list_rule_changes__of_long_values_shows_what_differs() -> None:
+    def mix(weight: int) -> dict[str, Any]:
+        requests = [{"path": f"/page/{number}/of/many", "weight": 1} for number in range(9)]
+        load = {key: value for key, value in LIST.items() if key != "path"}
+        return {"list": {**load, "requests": [*requests, {"path": "/last", "weight": weight}]}}
+
+    own = base(profiles=mix(3), work={})
+    (change,) = compare(project(profiles=mix(4), work={}), own).values()
+    assert change[0] != change[1]
+    assert max(map(len, change)) <= 200
