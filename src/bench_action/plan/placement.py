@@ -20,7 +20,8 @@ class Placement:
 
     `tracks`: how many duets run at the same time; if there are several, each has one CPU of the application's.
     `machines`: all CPUs of the machines of the application, the services and wrk, if there are several;
-    `rest`: those of the application's other cores.
+    `rest`: those of the application's other cores. `cores`: all CPUs of each core that the application has one of, if
+    they have several; the others stay idle while a duet is measured.
     """
 
     application: tuple[int, ...]
@@ -29,6 +30,7 @@ class Placement:
     tracks: int = 1
     machines: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None
     rest: tuple[int, ...] = ()
+    cores: tuple[tuple[int, ...], ...] = ()
 
     def track(self, number: int) -> tuple[int, ...]:
         """Return the CPUs of the application in one of the tracks."""
@@ -39,7 +41,7 @@ class Placement:
         """All CPUs of the application's machine, in order, on which subjects boot."""
         if self.machines is not None:
             return self.machines[0]
-        return tuple(sorted({*self.application, *self.services, *self.load}))
+        return tuple(sorted({*self.application, *_join(self.cores), *self.services, *self.load}))
 
     @property
     def background(self) -> tuple[int, ...]:
@@ -56,13 +58,12 @@ class Placement:
 
     def narrow(self, tracks: int) -> "Placement":
         """Return it with no more tracks than this; the services have the CPUs of the others as well."""
-        freed = self.application[tracks:] if self.tracks > tracks else ()
+        freed = {*self.application[tracks:], *_join(self.cores[tracks:])} if self.tracks > tracks else ()
         if not freed:
             return self
         services = tuple(sorted((*self.services, *freed)))
-        return Placement(
-            self.application[:tracks], services, services if self.load == self.services else self.load, tracks
-        )
+        load = services if self.load == self.services else self.load
+        return Placement(self.application[:tracks], services, load, tracks, cores=self.cores[:tracks])
 
     def __str__(self) -> str:
         own = _format_cpus(self.application)
@@ -157,7 +158,8 @@ def choose_placements(
 def _make_placement(own: Sequence[tuple[int, ...]], others: Sequence[tuple[int, ...]]) -> Placement:
     tracks = len(own)
     services, load = (others[:-tracks], others[-tracks:]) if len(others) >= 2 * tracks else (others, others)
-    return Placement(tuple(core[0] for core in own), _join(services), _join(load), tracks)
+    cores = tuple(own) if any(len(core) > 1 for core in own) else ()
+    return Placement(tuple(core[0] for core in own), _join(services), _join(load), tracks, cores=cores)
 
 
 def _join(cores: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

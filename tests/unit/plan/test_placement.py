@@ -21,6 +21,8 @@ def test_choose_placements__a_sibling_of_the_applications_cpu_stays_idle() -> No
     first, second = choose_placements(range(4), {0: [0, 1], 1: [0, 1], 2: [2, 3], 3: [2, 3]})
     assert (first.application, first.services) == ((0,), (2, 3))
     assert (second.application, second.services) == ((2,), (0, 1))
+    assert first.boot == second.boot == (0, 1, 2, 3)  # as in `capacity`
+    assert first.spread() == Placement(*((0, 1, 2, 3),) * 3)
 
 
 def test_choose_placements__with_enough_cores_wrk_has_its_own() -> None:
@@ -64,6 +66,8 @@ def test_choose_placements__threads_of_a_core_are_no_cores_for_tracks() -> None:
     assert (first.tracks, first.track(0)) == (1, (0,))
     many, _ = choose_placements(range(8), {cpu: [cpu - cpu % 2, cpu - cpu % 2 + 1] for cpu in range(8)}, 4)
     assert (many.application, many.services) == ((0, 2), (4, 5, 6, 7))
+    assert many.narrow(1).services == (2, 3, 4, 5, 6, 7)
+    assert many.narrow(1).boot == tuple(range(8))
     assert str(many).startswith("2 duets at the same time on CPUs 0 and 2, services and wrk on CPUs 4, 5")
 
 
@@ -71,7 +75,7 @@ def test_choose_placements__threads_of_a_core_are_no_cores_for_tracks() -> None:
 def test_choose_placements__stay_within_the_usable_cpus_and_apart(cpus: set[int], threads: int, most: int) -> None:
     siblings = {cpu: [other for other in range(16) if other // threads == cpu // threads] for cpu in range(16)}
     for place in choose_placements(cpus, siblings, most):
-        assert set(place.boot) <= cpus
+        assert set(place.boot) == set(place.spread().services) == cpus
         assert len(set(place.application)) == place.tracks <= most
         assert len({cpu // threads for cpu in place.application}) in {place.tracks, len({c // threads for c in cpus})}
         assert not set(place.application) & {*place.services, *place.load}
