@@ -164,7 +164,7 @@ def test_requests__of_the_agent_and_of_wrk_are_the_same_bytes() -> None:
                 "127.0.0.1", port, profile.path, profile.method, profile.headers, profile.body
             ).tape.order
             agent.obey({"op": "requests", **request, "repeat": 2, "timeout_s": 10.0, "bodies": "all", "limit_s": 30.0})
-            agent.obey({"op": "get", **request, "timeout_s": 10.0})
+            agent.obey({"op": "get", **request, "timeout_s": 10.0, "wait_s": 20.0})
             agent.obey({"op": "connections", **request, "count": 3, "hold": True, "limit_s": 10.0})
             loads = [{**request, "parts": {}}]
             agent.obey(

@@ -2,6 +2,8 @@
 
 NOT_SYSTEM = "NOT LIKE ALL (ARRAY['pg\\_%', 'information\\_schema'])"
 _SORTED = "(SELECT array_agg(item::text ORDER BY item::text) FROM unnest({}) AS item)"  # privileges, in any order
+# without what the server keeps there for itself (`pg_attver`), which differs between tables that were made the same way
+_OPTIONS = "(SELECT array_agg(item ORDER BY item) FROM unnest({}) AS item WHERE left(item, 3) <> 'pg_')"
 # what an extension has made follows from its version
 _OWN = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = {}.oid AND e.deptype = 'e')"
 
@@ -13,7 +15,7 @@ SELECT json_build_array(line, name) FROM (
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND n.nspname {NOT_SYSTEM}
   UNION ALL SELECT format('storage of %s: %s %s, row security %s %s, options %s, part of %s %s', c.oid::regclass,
-      c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.reloptions,
+      c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, {_OPTIONS.format("c.reloptions")},
       (SELECT array_agg(inhparent::regclass::text ORDER BY inhseqno) FROM pg_inherits WHERE inhrelid = c.oid),
       pg_get_expr(c.relpartbound, c.oid)), NULL, 1
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -21,7 +23,7 @@ SELECT json_build_array(line, name) FROM (
   UNION ALL SELECT format('column %s %s %I %s %s %s, identity %s, generated %s, collation %s, storage %s, options %s',
       a.attrelid::regclass, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
       pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attgenerated, nullif(a.attcollation, 0)::regcollation,
-      a.attstorage, concat_ws(' ', a.attstattarget, a.attoptions)), NULL, 2
+      a.attstorage, concat_ws(' ', a.attstattarget, {_OPTIONS.format("a.attoptions")})), NULL, 2
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
     WHERE a.attnum > 0 AND NOT a.attisdropped AND n.nspname {NOT_SYSTEM}

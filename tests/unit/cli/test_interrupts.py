@@ -31,6 +31,7 @@ WAIT_S = 30.0
 def interrupts() -> Iterator[SignalInterrupts]:
     """Installed handlers; the earlier ones are restored afterwards."""
     before = {number: signal.getsignal(number) for number in [*SIGNALS, signal.SIGALRM]}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under `nohup`
     installed = SignalInterrupts()
     installed.install()
     yield installed
