@@ -321,7 +321,7 @@ def get(order: GetOrder) -> GetAnswer:
 
 
 def run_apart(run: Callable[[], _Answer]) -> Future[_Answer]:
-    """Run something in a thread that does not keep this process alive."""
+    """Run something that may never end, in a thread that does not keep this process alive."""
     future: Future[_Answer] = Future()
 
     def work() -> None:

@@ -2,16 +2,15 @@
 
 import re
 import shlex
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TypeVar
 
 from bench_action.config.environment import Address, fill_in_request
 from bench_action.config.schema import Container, ExpectedReply, Ready, Request, Variant
 from bench_action.engine.protocol import Engine, Handle
+from bench_action.load.agent import run_apart
 from bench_action.load.generator import Agent, HttpRequest
 from bench_action.model.errors import StackError
 from bench_action.stack.readiness import Probe, ReadinessCheck, Unready
@@ -23,7 +22,6 @@ _PAUSE_S = 0.2  # between two runs of a command: it uses the CPU that the contai
 _ATTEMPT_S = 30.0  # after which a command is run again, like a healthcheck that sets no timeout
 _REQUESTS = re.compile(r"https?://|\b(?:curl|wget|http)\b")
 _ANY_REPLY = ExpectedReply(status=["1xx", "2xx", "3xx", "4xx", "5xx"])
-_Result = TypeVar("_Result")
 
 
 def make_check(
@@ -165,7 +163,7 @@ class CommandProbe:
         """Start the command unless it is running, and say what it reported last. Raises StackError."""
         now = time.monotonic()
         if self._running is None and now >= self._again_at:
-            self._running, self._started_at = _run_apart(self._run), now
+            self._running, self._started_at = run_apart(self._run), now
         if self._running is not None and self._running.done():
             status, output = self._running.result()
             self._running, self._again_at = None, now + max(_PAUSE_S, now - self._started_at)
@@ -176,17 +174,3 @@ class CommandProbe:
             self._running = None
             self._missing = Unready(f"{self._title} did not end within {_ATTEMPT_S:g} s", self._missing.advice)
         return self._missing
-
-
-def _run_apart(run: Callable[[], _Result]) -> Future[_Result]:
-    """Run something that may never end, in a thread that does not keep this process alive."""
-    future: Future[_Result] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(run())
-        except Exception as error:  # noqa: BLE001 (raised where the result is read)
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return future
