@@ -167,7 +167,7 @@ class Action:
         """Make the publisher of this job's own result. Of several shards, only the job that merges them comments."""
         return Publisher(
             self.commands,
-            Links(event.run_url, event.head_sha),
+            Links(event.run_url),
             event.pull if inputs.comment == "auto" and inputs.shard is None else None,
             access,
             inputs.comment_key,

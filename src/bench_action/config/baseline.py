@@ -124,8 +124,8 @@ def load_base(
         own = _read_with_own_compose_file(head, place, environ, secrets) or adopted
         return _replace_configuration(own, head, commit)
     own = replace(head, config=reading.config, folder=file.parent, file=file.name, control_project=None, root=root)
-    own = replace(own, origin=f"base's {file.name}", compose=reading.compose, notes=tuple(reading.notes))
-    own = replace(own, policy=request_path(own.policy, reading.health_path))
+    policy, notes = request_path(head.policy, reading.health_path), tuple(reading.notes)
+    own = replace(own, origin=f"base's {file.name}", compose=reading.compose, policy=policy, notes=notes)
     base = _narrow(own, head, commit, variants, profiles)
     return _without_missing(base, head, "base-failed")
 

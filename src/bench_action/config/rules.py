@@ -1,6 +1,6 @@
 """Whose rules judge a change, and which of the rules that judge it head's configuration changes.
 
-Of the files, only seeds are read.
+Of the files, only seeds and those of services are read.
 """
 
 import filecmp
@@ -16,7 +16,7 @@ from bench_action.config.documents import shorten
 from bench_action.config.gates import Gate, Gates
 from bench_action.config.load import Project
 from bench_action.config.paths import ALLOWED_FILES, find_problem
-from bench_action.config.schema import Config, ExpectedWork, Profile, Service
+from bench_action.config.schema import SECRET, Config, ExpectedWork, Profile, Service
 from bench_action.model.errors import InputError
 from bench_action.model.hosts import Hosts
 from bench_action.model.metric import METRICS
@@ -48,6 +48,7 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     Head's rules: all of head's, except the load generator and the hosts, which a pull request never chooses. Services
     that only the other revision has are started as well: base and head share them. Checks, and services that are built,
     such as workers, are each revision's own. If base has no valid configuration, head's rules apply, without hosts.
+    Raises InputError if head's tree leads a file of a service of base's out of the repository.
     """
     if not base.valid:
         local = replace(head, config=head.config.model_copy(update={"hosts": None}))
@@ -63,13 +64,14 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
         work = {name: expected for name, expected in head.config.work.items() if name not in base.profiles}
         profiles = {name: base.profiles.get(name, profile) for name, profile in head.profiles.items()}
         texts = [text for service in _list_pulled(own).values() for text in _list_texts(service)]
-        used = {name for profile in base.profiles.values() for name in profile.list_secrets()}
-        used = {name for name in own.secrets if name in used or any(f"${{{name}}}" in text for text in texts)}
+        named = {match[1] for text in texts for match in SECRET.finditer(text)}
+        named = named.union(*(profile.list_secrets() for profile in base.profiles.values()))
+        used = named & set(own.secrets)
         update["secrets"] = list(dict.fromkeys((*head.config.secrets, *sorted(used))))
         update |= {"gates": own.gates, "work": {**work, **own.work}, "profiles": {**profiles, **base.profiles}}
-    pulled = {owner: _list_pulled(config) for owner, config in (("base", own), ("head", head.config))}
-    pulled["base"] = {name: _find_files(name, service, head, base.project) for name, service in pulled["base"].items()}
-    first, second = pulled.values() if rules == "base" else reversed(pulled.values())
+    old = {name: _find_files(name, service, head, base.project) for name, service in _list_pulled(own).items()}
+    new = _list_pulled(head.config)
+    first, second = (old, new) if rules == "base" else (new, old)
     services = share_services(first, second) | head.config.built_services
     known = {*services, *head.config.variants}
     update["services"] = {

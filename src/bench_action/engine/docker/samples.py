@@ -1,11 +1,9 @@
 """Read the configuration that an image of PostgreSQL gives to each new server, without starting it."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import docker
 
-from bench_action.engine.docker.creations import removing_on_failure
 from bench_action.engine.docker.files import read_text
 
 _FOLDERS = ("/usr/share/postgresql", "/usr/local/share/postgresql")  # of images on Debian and on Alpine
@@ -29,12 +27,11 @@ class Samples:
             container = self._client.containers.create(
                 image, ["true"], name=name, labels=dict(self._labels), network_mode="none", use_config_proxy=False
             )
-            with removing_on_failure(container):
+            try:
                 variables = dict(entry.partition("=")[::2] for entry in container.attrs["Config"].get("Env") or ())
                 folders = [*_FOLDERS, f"{_FOLDERS[0]}/{variables.get('PG_MAJOR', '')}"]
-                texts = map(
-                    partial(read_text, self._client, str(container.id)), (f"{path}/{_FILE}" for path in folders)
-                )
+                texts = (read_text(self._client, str(container.id), f"{path}/{_FILE}") for path in folders)
                 self._known[image] = next((text for text in texts if text is not None), "")
-            container.remove(v=True, force=True)
+            finally:
+                container.remove(v=True, force=True)
         return self._known[image]
