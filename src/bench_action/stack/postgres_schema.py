@@ -5,7 +5,7 @@ _SORTED = "(SELECT array_agg(item::text ORDER BY item::text) FROM unnest({}) AS 
 # without what the server keeps there for itself (`pg_attver`), which differs between tables that were made the same way
 _OPTIONS = "(SELECT array_agg(item ORDER BY item) FROM unnest({}) AS item WHERE left(item, 3) <> 'pg_')"
 # what an extension has made follows from its version
-_OWN = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = {}.oid AND e.deptype = 'e')"
+_OF_NO_EXTENSION = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = {}.oid AND e.deptype = 'e')"
 
 # A line for each thing that a user can create, as PostgreSQL itself describes it. The second value is the quoted name
 # of what has rows.
@@ -39,7 +39,7 @@ SELECT json_build_array(line, name) FROM (
   UNION ALL SELECT 'function ' || CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid)
       ELSE p.oid::regprocedure || ' ' || p.prosrc END, NULL, 7
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname {NOT_SYSTEM} AND {_OWN.format("p")}
+    WHERE n.nspname {NOT_SYSTEM} AND {_OF_NO_EXTENSION.format("p")}
   UNION ALL SELECT 'rule ' || definition, NULL, 8 FROM pg_rules WHERE schemaname {NOT_SYSTEM}
   UNION ALL SELECT format('policy %I on %I.%I: %s for %s to %s using %s with check %s', policyname, schemaname,
       tablename, permissive, cmd, roles, qual, with_check), NULL, 8 FROM pg_policies
@@ -63,7 +63,7 @@ SELECT json_build_array(line, name) FROM (
   UNION ALL SELECT format('privileges of %s: owner %s, %s', p.oid::regprocedure, pg_get_userbyid(p.proowner),
       {_SORTED.format("p.proacl")}), NULL, 10
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname {NOT_SYSTEM} AND {_OWN.format("p")}
+    WHERE n.nspname {NOT_SYSTEM} AND {_OF_NO_EXTENSION.format("p")}
   UNION ALL SELECT format('privileges of schema %I: owner %s, %s', nspname, pg_get_userbyid(nspowner),
       {_SORTED.format("nspacl")}), NULL, 10 FROM pg_namespace WHERE nspname {NOT_SYSTEM}
   UNION ALL SELECT format('database of %s, limit %s, privileges %s', pg_get_userbyid(datdba), datconnlimit,
