@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Condition, Lock, Timer
+from threading import Condition, Event, Lock, Timer
 from typing import Any, cast
 
 import pytest
@@ -75,6 +75,13 @@ class SendingLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def send(number: signal.Signals) -> None:
@@ -177,11 +184,28 @@ def test_interrupts__never_interrupt_an_import(interrupts: SignalInterrupts, tmp
     assert sys.modules.pop("interrupted_once").whole
 
 
+def test_interrupts__do_not_wait_for_what_runs_in_parallel(interrupts: SignalInterrupts) -> None:
+    """Seeding may take minutes, and a cancelled job is killed after ten seconds."""
+    cleaned_up, ended = Event(), list[int]()
+
+    def act(number: int) -> None:
+        if number == 7:  # then all eight threads work
+            send(signal.SIGTERM)
+        ended.append(number if cleaned_up.wait(WAIT_S) else -1)
+
+    with pytest.raises(InterruptedRunError):
+        run_in_parallel(act, range(20))
+    assert ended == []
+    cleaned_up.set()
+    wait_until(lambda: len(ended) == 8)
+    assert sorted(ended) == [*range(8)]  # what had not begun never does
+
+
 def test_interrupts__at_any_time_leave_no_thread_behind(interrupts: SignalInterrupts) -> None:
     dice = random.Random(7)
     for _ in range(100):
         begun, ended = interrupted_after(dice.uniform(0.001, 0.006))
-        assert sorted(begun) == sorted(ended)
+        wait_until(lambda begun=begun, ended=ended: sorted(begun) == sorted(ended))  # type: ignore[misc]
 
 
 def interrupted_after(delay_s: float) -> tuple[list[int], list[int]]:

@@ -470,9 +470,9 @@ class DockerEngine(OneMachine):
                 raise StackError(f"{handle.name} did not finish within {timeout_s:g} s") from error
 
     def _explain_exit(self, handle: Handle) -> StackError | None:
-        """Make the error for a container that exited under a session; None if it is still running."""
+        """Make the error for a container that exited under a session; None if it still runs, or was to stop."""
         deadline = time.monotonic() + _DEATH_S
-        while time.monotonic() < deadline:
+        while handle.id in self._expected and time.monotonic() < deadline:
             for end in self.ended():
                 if end.handle.id == handle.id:
                     cause = "it exited on its own, or was killed from outside; its log may say why"

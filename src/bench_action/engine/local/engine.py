@@ -25,12 +25,12 @@ from bench_action.engine.local.folder import RunFolder, sweep_folders
 from bench_action.engine.local.ports import Ports
 from bench_action.engine.local.processes import (
     MARK,
+    Starts,
     find_family,
     find_marked,
     find_working_in,
     kill_all,
     move,
-    start,
     stop,
 )
 from bench_action.engine.local.servers import Servers
@@ -61,6 +61,7 @@ class LocalEngine(OneMachine):
         self._ports = Ports()
         self.servers = servers or Servers(environ.get("PATH", os.defpath))
         self._folder = RunFolder(owner)
+        self._starts = Starts()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._sessions: list[tuple[str, LocalSession]] = []
         self._pythons: dict[str, Path] = {}
@@ -150,6 +151,7 @@ class LocalEngine(OneMachine):
 
     def start(self, spec: ServiceSpec) -> Handle:
         """Start a service or a subject as a process; the load generator has one only during a session."""
+        self._starts.require_open(spec.name)
         handle = self._register(spec)
         with _translate_errors(f"could not start {spec.name}"):
             if spec.kind == "postgres":
@@ -210,9 +212,10 @@ class LocalEngine(OneMachine):
     def restart(self, handle: Handle) -> None:
         """Start a process that is not running, on the port of its handle."""
         spec = self._specs[handle.id]
+        self._starts.require_open(spec.name)
         with self._locate_log(handle).open("ab") as log:
             self._log_starts[handle.id] = log.tell()
-            process = start(
+            process = self._starts.start(
                 self._make_argv(spec, handle),
                 env=self._make_environment(spec, handle),
                 folder=self._choose_folder(spec),
@@ -244,7 +247,7 @@ class LocalEngine(OneMachine):
 
     def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:
         """Start a program, for a conversation."""
-        process = start(
+        process = self._starts.start(
             command := self._make_client_argv(argv),
             env=self._make_client_environment(),
             folder=Path("/"),
@@ -260,7 +263,7 @@ class LocalEngine(OneMachine):
 
     def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:  # noqa: ARG002 (no container to enter)
         """Run a short program, and return its status and output."""
-        process = start(
+        process = self._starts.start(
             command := self._make_client_argv(argv),
             env=self._make_client_environment(),
             folder=Path("/"),
@@ -274,7 +277,7 @@ class LocalEngine(OneMachine):
         """Run a program with the environment, in the folder and as the account of a service or a subject."""
         spec = self._specs[handle.id]
         try:
-            process = start(
+            process = self._starts.start(
                 list(argv),
                 env=self._make_environment(spec, handle),
                 folder=self._choose_folder(spec),
@@ -315,8 +318,9 @@ class LocalEngine(OneMachine):
 
     def remove(self) -> list[str]:
         """Kill every process of the run and remove its folder. Raises StackError naming any process that is left."""
+        self._starts.end()
         left = kill_all(self._find_processes, wait_s=5.0)
-        for process in self._running.values():
+        for process in list(self._running.values()):  # a thread that was interrupted may still add one
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1.0)
         for _, session in self._sessions:
@@ -350,7 +354,7 @@ class LocalEngine(OneMachine):
         return None
 
     def _find_processes(self) -> list[psutil.Process]:
-        families = [member for process in self._running.values() for member in find_family(process.pid)]
+        families = [member for process in list(self._running.values()) for member in find_family(process.pid)]
         hidden = self._account.find_processes() if self._account is not None else []
         return [*families, *find_marked(self.run_id), *find_working_in(self.folder), *hidden]
 

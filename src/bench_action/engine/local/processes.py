@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 import psutil
 
@@ -17,41 +18,60 @@ MARK = "BENCH_ACTION_RUN"  # a variable in the environment of every process that
 _ROUNDS = 3
 
 
-def start(
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    folder: Path,
-    account: Account | None,
-    open_files: int,
-    stdin: int = subprocess.DEVNULL,
-    stdout: int = subprocess.PIPE,
-    cpus: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
-    """Start a process that writes its errors where it writes its output. Raises StackError.
+class Starts:
+    """Starts the processes of a run. After `end`, a list of those that run is a list of all to kill."""
 
-    `cpus`: which ones it may use; empty for all. Each process gets its own session, so that the kernel gives it as much
-    of a CPU as any other, however many threads each has (sched(7), autogroup).
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = open_files if hard == resource.RLIM_INFINITY else min(open_files, hard)
-    # the shell sets the limit and becomes the program: a preexec_fn is not safe in a program with threads
-    command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *argv]
-    try:
-        with _restrict_thread(cpus):
-            return subprocess.Popen(  # noqa: S603
-                command,
-                env=dict(env),
-                cwd=folder,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                umask=0o077,
-                **run_as(account),
-            )
-    except OSError as error:
-        raise StackError(f"could not start {argv[0]}", cause=str(error)) from error
+    def __init__(self) -> None:
+        self._one_at_a_time = Lock()
+        self._ended = False
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path,
+        account: Account | None,
+        open_files: int,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        cpus: Sequence[int] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start a process that writes its errors where it writes its output. Raises StackError, also after `end`.
+
+        `cpus`: which ones it may use; empty for all. Each process gets its own session, so that the kernel gives it as
+        much of a CPU as any other, however many threads each has (sched(7), autogroup).
+        """
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = open_files if hard == resource.RLIM_INFINITY else min(open_files, hard)
+        # the shell sets the limit and becomes the program: a preexec_fn is not safe in a program with threads
+        command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *argv]
+        try:
+            with self._one_at_a_time, _restrict_thread(cpus):
+                self.require_open(argv[0])
+                return subprocess.Popen(  # noqa: S603
+                    command,
+                    env=dict(env),
+                    cwd=folder,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    umask=0o077,
+                    **run_as(account),
+                )
+        except OSError as error:
+            raise StackError(f"could not start {argv[0]}", cause=str(error)) from error
+
+    def require_open(self, what: str) -> None:
+        """Raise StackError after `end`."""
+        if self._ended:
+            raise StackError(f"refused to start {what}: the run is being removed")
+
+    def end(self) -> None:
+        """Refuse to start any more."""
+        with self._one_at_a_time:
+            self._ended = True
 
 
 @contextlib.contextmanager
