@@ -46,3 +46,13 @@ def test_script__checks_that_head_alone_fails_and_waits_are_named(tool: Tool, sh
     assert waited.difference > 300_000
     assert "Latency at a fixed rate: shop · checkout, at 10/s" in finished.report
     assert "█" in finished.report
+
+
+def test_check_up__runs_each_script_once(tool: Tool, shop: Path) -> None:
+    script = shop / "load" / "checkout.js"
+    text = script.read_text(encoding="utf-8")
+    assert "reply.status === 201" in text
+    script.write_text(text.replace("reply.status === 201", "reply.status === 200"), encoding="utf-8")
+    checked = replace(tool, folder=shop).check("bench.yml", "--up")
+    checked.assert_failed(4, "1 script failed: load/checkout.js", "listed as missing above")
+    assert "load/checkout.js would not be measured, as its checks fail: is in the cart" in checked.stdout

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ from tests.integration.conftest import _free_port
 
 from bench_action.engine.local.session import LocalSession
 from bench_action.engine.protocol import Engine, Handle
+from bench_action.model.errors import StackError
 from bench_action.stack.meters.sql import count_queries
 from bench_action.stack.mysql import Mysql
 from bench_action.stack.seeding.check import count_rows, list_losses
@@ -39,27 +41,43 @@ DELIMITER ;
 
 
 class Machine:
-    """An engine whose only container is this machine. `exec` and `session` find the server by its socket."""
+    """An engine whose containers are this machine. `exec` and `session` find a server by its socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
+        self._folders: dict[str, Path] = {}
+
+    def add(self, handle: Handle, folder: Path) -> None:
         (folder / ".my.cnf").write_text(f"[client]\nsocket={folder}/socket\n", encoding="utf-8")
-        self._env = {**os.environ, "HOME": str(folder)}
+        self._folders[handle.id] = folder
 
-    def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:  # noqa: ARG002
-        done = subprocess.run(argv, env=self._env, capture_output=True, text=True, check=False)
+    def exec(self, handle: Handle, argv: Sequence[str]) -> tuple[int, str]:
+        done = subprocess.run(argv, env=self._enter(handle), capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:  # noqa: ARG002
+    def session(self, handle: Handle, argv: Sequence[str]) -> LocalSession:
         pipe = subprocess.PIPE
-        process = subprocess.Popen(argv, env=self._env, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(argv, env=self._enter(handle), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
         return LocalSession(process, argv[0])
+
+    def _enter(self, handle: Handle) -> dict[str, str]:
+        return {**os.environ, "HOME": str(self._folders[handle.id])}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mysql]:
+    with run_server(Machine(), "1", tmp_path_factory.mktemp("mariadb")) as client:
+        try:
+            client.open()
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def run_server(machine: Machine, name: str, folder: Path) -> Iterator[Mysql]:
+    """Run a server, and yield its client once it answers."""
     if shutil.which("mariadbd") is None or shutil.which("mariadb-dump") is None:
         pytest.skip("MariaDB is not installed")
-    folder = tmp_path_factory.mktemp("mariadb")
     port = _free_port()
     # at its start, a server deletes the temporary tables that it finds: those of another test's, in a common folder
     common = ["--no-defaults", "--user=root", f"--datadir={folder}/data", f"--tmpdir={folder}"]
@@ -75,18 +93,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mysql]:
     options += ["--performance-schema-instrument=statement/%=ON", "--performance-schema-consumer-statements-digest=ON"]
     process = subprocess.Popen(["mariadbd", *common, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        handle = Handle("1", "mysql", "mysql", "127.0.0.1", port)
+        handle = Handle(name, "mysql", "mysql", "127.0.0.1", port)
+        machine.add(handle, folder)
         setup = Setup({"MYSQL_DATABASE": "shop", "MYSQL_ALLOW_EMPTY_PASSWORD": "1"})
-        client = Mysql.connect(cast(Engine, Machine(folder)), handle, setup)
+        client = Mysql.connect(cast(Engine, machine), handle, setup)
         deadline = time.monotonic() + START_TIMEOUT_S
         while problem := client.probe():
             assert time.monotonic() < deadline, problem
             time.sleep(0.1)
-        try:
-            client.open()
-            yield client
-        finally:
-            client.close()
+        yield client
     finally:
         process.terminate()
         process.wait(30)
@@ -112,6 +127,28 @@ def read_all(server: Mysql) -> list[str]:
 
 def test_mysql__is_a_database_server(server: Mysql) -> None:
     assert isinstance(server, DatabaseServer)
+
+
+def test_adopt__gives_a_revision_the_data_of_another_server(server: Mysql, tmp_path: Path) -> None:
+    with run_server(cast(Machine, server._engine), "2", tmp_path) as origin:
+        create = "CREATE DATABASE shop CHARACTER SET latin1 COLLATE latin1_german1_ci;\nUSE shop;\n"
+        origin._run("root", "", create + SCHEMA, 60)
+        server.adopt(origin.handle, "base")
+    server.renew(revision="base")
+    assert "1\tAnn\tAnn!" in read_all(server)
+    assert server.execute("CALL twice(); SELECT @@collation_database") == ["3", "latin1_german1_ci"]
+    assert server.execute("SELECT count(*) FROM mysql.user WHERE user LIKE '%copier'") == ["0"]
+    server.renew()
+    assert server.execute("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'shop'") == ["0"]
+
+
+def test_adopt__says_why_data_cannot_be_copied(server: Mysql, tmp_path: Path) -> None:
+    with (
+        run_server(cast(Machine, server._engine), "2", tmp_path) as origin,
+        pytest.raises(StackError, match="could not copy the initial data of mysql") as caught,
+    ):
+        server.adopt(origin.handle, "base")
+    assert any("Unknown database 'shop'" in line for line in caught.value.log)
 
 
 def test_renew__restores_rows_generated_columns_views_and_counters(seeded: Mysql) -> None:

@@ -118,7 +118,12 @@ class Format(StrEnum):
     JUNIT = "junit"
 
 
-_Config = Annotated[Path | None, typer.Argument(help="Default: ./bench.yml, else the built-in to-do applications.")]
+_Config = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Default: ./bench.yml, else a compose file that builds an application, else the built-in ones."
+    ),
+]
 _Preset = Annotated[str, typer.Option(help=f"How to measure: {', '.join(PRESETS[:-1])} or {PRESETS[-1]}.")]
 _Engine = Annotated[EngineChoice, typer.Option(help="Where services run: `auto` uses Docker if it can, else `local`.")]
 _Variants = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Measure only this variant (repeatable).")]

@@ -68,7 +68,7 @@ def _check_pinning(engine: Engine, watchers: Watchers) -> Iterator[Condition]:
 def print_tryout(tryout: Tryout, project: Project, console: Console) -> None:
     """Print all requests and what is missing. Raises VerificationError if a run could not measure everything."""
     console.print()
-    print_table(tabulate_attempts(tryout.attempts), console)
+    print_table(tabulate_attempts(tryout.attempts, tryout.scripts), console)
     console.print()
     for mark, lines in (("missing", list_missing(tryout, project)), ("hint", list_hints(tryout, project))):
         _print_lines(mark, lines, console)
@@ -77,11 +77,11 @@ def print_tryout(tryout: Tryout, project: Project, console: Console) -> None:
     if tryout.failures:
         raise make_verification_error(tryout.failures)
     wrong = [attempt for attempt in tryout.attempts if not attempt.is_expected]
-    if wrong:
-        raise VerificationError(
-            f"{plural(len(wrong), 'request')} of {len(tryout.attempts)} not answered as expected",
-            advice="fix what is listed as missing above",
-        )
+    failing = [script.script for script in tryout.scripts if script.problem]
+    parts = [f"{plural(len(wrong), 'request')} of {len(tryout.attempts)} not answered as expected"] if wrong else []
+    parts += [f"{plural(len(failing), 'script')} failed: {', '.join(failing)}"] if failing else []
+    if parts:
+        raise VerificationError("; ".join(parts), advice="fix what is listed as missing above")
     console.print(make_text("Ready to measure: bench-action run --baseline REF"))
 
 

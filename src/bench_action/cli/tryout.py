@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench_action.config.load import Project
 from bench_action.model.wording import plural
 from bench_action.report.table import Table
-from bench_action.verify.tryout import NO_PATH, TriedRequest, Tryout
+from bench_action.verify.tryout import NO_PATH, TriedRequest, TriedScript, Tryout
 
 _HEADINGS = ("Request", "Status", "Bytes", "Queries", "Cache", "Time")
 _LONGEST_REQUEST = 38
@@ -15,34 +15,49 @@ _MOST_ROUTES = 8
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
 
 
-def tabulate_attempts(attempts: Sequence[TriedRequest]) -> Table:
-    """Tabulate requests: status, bytes of the reply, queries, cache commands and time, in at most 80 columns."""
+def tabulate_attempts(attempts: Sequence[TriedRequest], scripts: Sequence[TriedScript] = ()) -> Table:
+    """Tabulate requests and scripts: status, bytes of replies, queries, cache commands and time, in 80 columns."""
     rows: list[tuple[str, ...]] = []
-    subjects = list(dict.fromkeys(attempt.subject for attempt in attempts))
+    subjects = list(dict.fromkeys([*(each.subject for each in attempts), *(each.subject for each in scripts)]))
     for subject in subjects:
         rows += [(subject,)] if len(subjects) > 1 else []
         own = [attempt for attempt in attempts if attempt.subject == subject]
         names = [name_request(attempt) for attempt in own]
         rows += [_make_row(attempt, is_unique=names.count(name) == 1) for attempt, name in zip(own, names, strict=True)]
+        rows += [_make_script_row(script) for script in scripts if script.subject == subject]
     return Table(_HEADINGS, (False, True, True, True, True, True), tuple(rows))
 
 
 def _make_row(attempt: TriedRequest, *, is_unique: bool) -> tuple[str, ...]:
-    reply, work = attempt.reply, attempt.work
-    name = name_request(attempt)
+    reply, name = attempt.reply, name_request(attempt)
     return (
         _shorten(name if is_unique else f"{name} ({attempt.name})", _LONGEST_REQUEST),
         "none" if reply.problem else str(reply.status),
         f"{reply.size:,}",
-        f"{work.queries:,}" if work is not None else "–",
-        f"{work.cache_commands:,}" if work is not None else "–",
-        f"{attempt.took_s * 1000:,.0f} ms",
+        *_describe_cost(attempt),
     )
+
+
+def _make_script_row(script: TriedScript) -> tuple[str, ...]:
+    status = "fails" if script.problem else "passes"
+    return (_shorten(script.script, _LONGEST_REQUEST), status, f"{script.report.bytes_read:,}", *_describe_cost(script))
+
+
+def _describe_cost(tried: TriedRequest | TriedScript) -> tuple[str, str, str]:
+    work = tried.work
+    counts = (work.queries, work.cache_commands) if work is not None else (None, None)
+    queries, commands = (f"{count:,}" if count is not None else "–" for count in counts)
+    return queries, commands, f"{tried.took_s * 1000:,.0f} ms"
 
 
 def list_missing(tryout: Tryout, project: Project) -> list[str]:
     """List what keeps this configuration from a useful result, the gravest first. Each is a sentence or two."""
     lines = [line for attempt in tryout.attempts for line in _explain_reply(attempt)]
+    lines += [
+        f"{each.subject}: {each.script} would not be measured, as {each.problem}{_quote_log(each) if each.log else ''}"
+        for each in tryout.scripts
+        if each.problem
+    ]
     lines += [line for attempt in tryout.attempts if attempt.is_expected for line in _explain_work(attempt)]
     lines += [line for attempt in tryout.attempts if attempt.is_expected for line in _explain_page(attempt, tryout)]
     return [*lines, *_list_missing_parts(tryout, project)]
@@ -167,7 +182,7 @@ def _quote(text: str) -> str:
     return f": {_shorten(line, _LONGEST_QUOTE)}" if line else ""
 
 
-def _quote_log(attempt: TriedRequest) -> str:
+def _quote_log(attempt: TriedRequest | TriedScript) -> str:
     if not attempt.log:
         return ". Its log is empty"
     return ". The last lines of its log:" + "".join(f"\n    | {line}" for line in attempt.log)

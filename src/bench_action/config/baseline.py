@@ -19,9 +19,11 @@ from bench_action.config.load import (
     request_path,
 )
 from bench_action.config.paths import PathProblem, find_problem
-from bench_action.config.schema import USUAL_FILES, Profile
+from bench_action.config.schema import USUAL_FILES, Profile, Service
 from bench_action.config.secrets import NONE_ALLOWED, Secrets
 from bench_action.model.errors import InputError
+
+Replaced = Literal["absent", "invalid"]  # what base's own configuration is
 
 _SHORT = 7
 
@@ -43,7 +45,10 @@ class Baseline:
     exists, is valid, and can judge head; otherwise head's replaces it. `profiles`: those of its configuration, narrowed
     like head's. `lacks`: variant → why there is nothing to compare it with. `aliases`: base's names of PostgreSQL and
     Redis → the names of the servers that run, if they differ. `judges`: whether its rules judge head. `removed`:
-    variants that head no longer has. `incomplete`: what its sources lack, such as files of LFS.
+    variants that head no longer has. `incomplete`: what its sources lack, such as files of LFS. `replaced`: why head's
+    configuration describes its sources, if it does. `own_data`: databases that begin with other data than head's, as
+    base's files for their first start differ: name of the server that runs → base's own service. `tracked`: head's
+    files under git, relative to its root; empty if they are not known.
     """
 
     project: Project
@@ -55,6 +60,9 @@ class Baseline:
     judges: bool = False
     removed: tuple[str, ...] = ()
     incomplete: tuple[str, ...] = ()
+    replaced: Replaced | None = None
+    own_data: Mapping[str, Service] = field(default_factory=dict)
+    tracked: Collection[str] = ()
 
     @property
     def name(self) -> str:
@@ -117,12 +125,14 @@ def load_base(
     adopted = replace(head, folder=folder, root=root)
     if not file.is_file():
         own = _read_with_own_compose_file(head, place, environ, secrets) or (adopted if adopts else None)
-        return _replace_configuration(own, head, commit) if own else _without_configuration(head, folder, commit)
+        if own is None:
+            return _without_configuration(head, folder, commit)
+        return _replace_configuration(own, head, commit, "absent")
     try:
         reading = read_config(file, root, environ, secrets, ConfigPlace(file.parent, root, spare))
     except InputError:
         own = _read_with_own_compose_file(head, place, environ, secrets) or adopted
-        return _replace_configuration(own, head, commit)
+        return _replace_configuration(own, head, commit, "invalid")
     own = replace(head, config=reading.config, folder=file.parent, file=file.name, control_project=None, root=root)
     policy, notes = request_path(head.policy, reading.health_path), tuple(reading.notes)
     own = replace(own, origin=f"base's {file.name}", compose=reading.compose, policy=policy, notes=notes)
@@ -161,11 +171,10 @@ def _read_with_own_compose_file(
     return replace(head, config=config, folder=place.folder, root=place.root, control_project=None)
 
 
-def _replace_configuration(own: Project, head: Project, commit: str) -> Baseline:
+def _replace_configuration(own: Project, head: Project, commit: str, why: Replaced) -> Baseline:
     """Make a base that head's configuration describes."""
-    return _without_missing(
-        Baseline(replace(own, origin="head's configuration on base's sources"), commit), head, "new"
-    )
+    own = replace(own, origin="head's configuration on base's sources")
+    return _without_missing(Baseline(own, commit, replaced=why), head, "new")
 
 
 def fill_in_base_commit(base: Baseline) -> Baseline:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from bench_action.config.load import Project, find_builtin_file, load_project
-from bench_action.config.schema import BUILT_IN, ExpectedReply, Variant
+from bench_action.config.schema import BUILT_IN, ExpectedReply, Service, Variant
 from bench_action.model.errors import InputError
 from bench_action.model.result import SubjectInfo
 
 AUTO = "auto"
 BUILT_IN_VARIANT = "bench-action-control"
 _SOURCE = "aiohttp"
+_PREFIX = "bench-action"  # of the names of services for it alone, which no other service can have
 _IGNORED = frozenset({"__pycache__", ".git"})
 _SMALL = 1024  # bytes
 # what the control is sent in the place of the user's requests
@@ -67,24 +68,35 @@ def identify_control(project: Project, subjects: tuple[SubjectInfo, ...]) -> dic
 def _add_built_in(project: Project) -> Project:
     """Add the built-in control: with its own seed, checks and request, under the user's load and on their services.
 
-    It needs PostgreSQL and Redis. If the user's configuration lacks one of them, the built-in one is started.
+    It needs PostgreSQL and Redis, and gets nothing else: the first of each kind that the user's configuration has, or
+    the built-in one, which is for it alone.
     """
     own = load_project(find_builtin_file(), project.preset, variants=[_SOURCE])
-    kinds = {service.kind for service in project.config.services.values()}
-    lacking = {name: service for name, service in own.config.services.items() if service.kind not in kinds}
-    services = {**project.config.services, **lacking}
+    services = dict(_choose_service(project, name, service) for name, service in own.config.services.items())
     variants = {BUILT_IN_VARIANT: own.config.variants[_SOURCE]}
     profiles = {
         name: profile.model_copy(update=_REQUEST | {"k6": None, "rate": None, "slo": None})
         for name, profile in project.profiles.items()
     }
     control = own.config.model_copy(update={"services": services, "variants": variants, "profiles": profiles})
-    both = {"services": services, "variants": {**project.config.variants, **variants}, "control": BUILT_IN_VARIANT}
+    both = {
+        "services": {**project.config.services, **services},
+        "variants": {**project.config.variants, **variants},
+        "control": BUILT_IN_VARIANT,
+    }
     return replace(
         project,
         config=project.config.model_copy(update=both),
         control_project=replace(own, config=control, policy=project.policy, origin="the built-in control"),
     )
+
+
+def _choose_service(project: Project, name: str, built_in: Service) -> tuple[str, Service]:
+    """Choose the service that the control uses in the place of a built-in one, with its name."""
+    for their_name, theirs in project.config.services.items():
+        if theirs.kind == built_in.kind and not theirs.is_companion:
+            return their_name, theirs
+    return f"{_PREFIX}-{name}", built_in
 
 
 def _set_control(project: Project, name: str | None) -> Project:

@@ -28,6 +28,8 @@ ATTRIBUTES: Mapping[ServiceKind, Sequence[str]] = {
 }
 
 
+INITIAL_DATA = "/docker-entrypoint-initdb.d"  # whose files the official images of databases run at their first start
+
 # where servers listen that people run as they are, by the end of their image's name
 _PORTS = {
     "postgres": 5432,
@@ -104,6 +106,11 @@ def is_for_developers(name: str) -> bool:
 def is_web_server(image: str) -> bool:
     """Whether an image is a web server or a proxy that others stand behind, such as nginx."""
     return _WEB_SERVERS.fullmatch(split_image(image)) is not None
+
+
+def is_initial(target: str) -> bool:
+    """Whether a path in a database's container is one of the files that its image runs at its first start."""
+    return f"{target}/".startswith(f"{INITIAL_DATA}/")
 
 
 def keeps_data(image: str) -> bool:

@@ -30,6 +30,7 @@ from bench_action.config.schema import (
     Profile,
     SeedStep,
     Variant,
+    is_reserved,
 )
 from bench_action.config.secrets import NONE_ALLOWED, Secrets
 from bench_action.config.seed_files import CONTENTS, FILLS, SeedFileError, find_format
@@ -67,6 +68,15 @@ class Project:
         """Find the project whose paths, seed, checks and requests apply to a variant."""
         control = self.control_project
         return control if control is not None and variant in control.config.variants else self
+
+    def list_foreign_services(self, variant: str) -> frozenset[str]:
+        """List the services that are not for a variant: the built-in control uses few, and may have own ones."""
+        control = self.control_project
+        if control is None:
+            return frozenset()
+        if variant in control.config.variants:
+            return frozenset(self.config.services) - frozenset(control.config.services)
+        return frozenset(name for name in self.config.services if is_reserved(name))
 
     @property
     def own_variants(self) -> tuple[str, ...]:

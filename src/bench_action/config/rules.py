@@ -3,7 +3,6 @@
 Of the files, only seeds and those of services are read.
 """
 
-import filecmp
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from posixpath import commonprefix
@@ -12,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 
 from bench_action.config.baseline import Baseline, Lack
+from bench_action.config.contents import differ, judge_beginning
 from bench_action.config.documents import shorten
 from bench_action.config.gates import Gate, Gates
 from bench_action.config.load import Project
@@ -20,7 +20,7 @@ from bench_action.config.schema import SECRET, Config, ExpectedWork, Profile, Se
 from bench_action.model.errors import InputError
 from bench_action.model.hosts import Hosts
 from bench_action.model.metric import METRICS
-from bench_action.model.result import RuleChange
+from bench_action.model.result import INITIAL_DATA_OF, RuleChange
 from bench_action.model.wording import percent
 
 _LONGEST, _BEFORE = 200, 40  # characters of a value, and of what is the same before the first difference
@@ -46,16 +46,17 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
 
     Base's rules: gates, declared work, profiles, services and the load generator of base; what only head has is added.
     Head's rules: all of head's, except the load generator and the hosts, which a pull request never chooses. Services
-    that only the other revision has are started as well: base and head share them. Checks, and services that are built,
-    such as workers, are each revision's own. If base has no valid configuration, head's rules apply, without hosts.
-    Raises InputError if head's tree leads a file of a service of base's out of the repository.
+    that only the other revision has are started as well: base and head share them. Checks, what databases run at their
+    first start, and services that are built, such as workers, are each revision's own. If base has no valid
+    configuration, head's rules apply, without hosts. Raises InputError if head's tree leads a file of a service of
+    base's out of the repository.
     """
     if not base.valid:
         local = replace(head, config=head.config.model_copy(update={"hosts": None}))
         return (
             local,
-            _map_services(base, head.config),
-            AppliedRules("head", tuple(_compare_hosts(None, head.config.hosts))),
+            _fit_to_services(base, head, head.config),
+            AppliedRules("head", (*_list_replaced(head, base), *_compare_hosts(None, head.config.hosts))),
         )
     own = base.project.config
     base = _leave_out_rebuilt(head, base)
@@ -72,7 +73,7 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     old = {name: _find_files(name, service, head, base.project) for name, service in _list_pulled(own).items()}
     new = _list_pulled(head.config)
     first, second = (old, new) if rules == "base" else (new, old)
-    services = share_services(first, second) | head.config.built_services
+    services = _start_as_head(share_services(first, second), new) | head.config.built_services
     known = {*services, *head.config.variants}
     update["services"] = {
         name: service.model_copy(
@@ -88,7 +89,14 @@ def apply_rules(head: Project, base: Baseline, rules: RulesOwner) -> tuple[Proje
     ]
     applied = AppliedRules(rules, tuple(changes), head.config.all_gates, head.config.all_work, head.profiles)
     judged = replace(head, config=head.config.model_copy(update=update))
-    return judged, replace(_map_services(base, judged.config), judges=rules == "base"), applied
+    return judged, replace(_fit_to_services(base, head, judged.config), judges=rules == "base"), applied
+
+
+def _list_replaced(head: Project, base: Baseline) -> Iterator[RuleChange]:
+    """List head's configuration as a change if something is compared by it that base does not have."""
+    if base.project.config.variants and base.replaced is not None:
+        before, after = ("", "base has none") if base.replaced == "absent" else ("invalid", "valid")
+        yield RuleChange(what=head.file, before=before, after=after)
 
 
 def _leave_out_rebuilt(head: Project, base: Baseline) -> Baseline:
@@ -167,8 +175,9 @@ def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
         *(RuleChange(what=f"variant {name}", before="measured", after="") for name in base.removed),
         *_compare_models("profile", base.profiles, head.profiles, added=False),
         *_compare_models("check", old_checks, new_checks, added=True),
-        *_compare_models("service", _list_pulled(old), _list_pulled(new), added=False),
+        *_compare_models("service", *(_leave_out_initial(_list_pulled(each)) for each in (old, new)), added=False),
         *_compare_files(base.project, head),
+        *_compare_initial(base, head),
         *_compare_models("", {_LOAD_GENERATOR: old.load}, {_LOAD_GENERATOR: new.load}, added=False),
         *_compare_pairs(old, new),
         *_compare_seeds(base.project, head),
@@ -177,13 +186,32 @@ def list_rule_changes(head: Project, base: Baseline) -> tuple[RuleChange, ...]:
 
 def _compare_files(base: Project, head: Project) -> Iterator[RuleChange]:
     """Say that files which head's tree has for services of both have other contents: the servers get these."""
-    new = _list_pulled(head.config)
-    for name, service in _list_pulled(base.config).items():
+    new = _leave_out_initial(_list_pulled(head.config))
+    for name, service in _leave_out_initial(_list_pulled(base.config)).items():
         own, other = (
             {file.source for file in each.files.values() if file.source} for each in (service, new.get(name, service))
         )
-        if changed := [source for source in sorted(own & other) if _differs(base, head, source)]:
+        if changed := [source for source in sorted(own & other) if differ(base, head, source, source)]:
             yield RuleChange(what=f"files of {name}", before=", ".join(changed), after="other contents, for base too")
+
+
+def _leave_out_initial(services: Mapping[str, Service]) -> dict[str, Service]:
+    return {name: service.with_initial_files({}) for name, service in services.items()}
+
+
+def _compare_initial(base: Baseline, head: Project) -> Iterator[RuleChange]:
+    """Say that databases begin with other data in head: each revision has its own, unless git does not have head's."""
+    old = base.project.config.services
+    heads = _find_counterparts(head.config.services, old)
+    for name in (name for name in old if name in heads):
+        before, after = old[name].initial_files, heads[name].initial_files
+        paths = [", ".join(file.source or path for path, file in each.items()) for each in (before, after)]
+        match judge_beginning(base.project, before, head, after, base.tracked):
+            case "own":
+                changed = f"other contents of {paths[1]}" if paths[0] == paths[1] else paths[1] or "none"
+                yield RuleChange(what=f"{INITIAL_DATA_OF} {name}", before=paths[0] or "none", after=changed)
+            case "head's":
+                yield RuleChange(what=f"files of {name}", before=paths[0] or "none", after=f"{paths[1]}, for base too")
 
 
 def _compare_seeds(base: Project, head: Project) -> Iterator[RuleChange]:
@@ -192,19 +220,10 @@ def _compare_seeds(base: Project, head: Project) -> Iterator[RuleChange]:
     before, after = (", ".join(step.title.replace(own, "") for step in each.config.seed) for each in (base, head))
     if before != after:
         yield RuleChange(what="seed", before=before or "none", after=after or "none")
-    elif changed := [step.file for step in head.config.seed if step.file and _differs(base, head, step.file)]:
+        return
+    files = [step.file for step in head.config.seed if step.file]
+    if changed := [file for file in files if differ(base, head, file, file)]:
         yield RuleChange(what="seed", before=before, after=f"other contents of {', '.join(changed)}")
-
-
-def _differs(base: Project, head: Project, name: str) -> bool:
-    """Whether a file, or a folder that `pg_dump` wrote, has other contents in base and in head."""
-    before, after = (project.folder / name for project in (base, head))
-    if before.is_dir() != after.is_dir():
-        return before.exists() and after.exists()
-    if not before.is_dir():
-        return before.is_file() and after.is_file() and not filecmp.cmp(before, after, shallow=False)
-    names = [sorted(path.name for path in folder.iterdir()) for folder in (before, after)]
-    return names[0] != names[1] or bool(filecmp.cmpfiles(before, after, names[0], shallow=False)[1])
 
 
 def _list_texts(service: Service) -> Iterator[str]:
@@ -218,9 +237,39 @@ def _list_pulled(config: Config) -> dict[str, Service]:
     return {name: service for name, service in config.services.items() if service.build is None}
 
 
-def _map_services(base: Baseline, config: Config) -> Baseline:
-    """Map base's names of services, which its variants' environment uses, to the servers that run."""
-    return replace(base, aliases=map_service_aliases(base.project.config.services, config.services))
+def _fit_to_services(base: Baseline, head: Project, config: Config) -> Baseline:
+    """Map base's names of services, which its variants' environment uses, to the servers that run.
+
+    These begin as head's. Those that begin otherwise in base are kept with its own service, whose files are in its
+    sources.
+    """
+    own = base.project.config.services
+    old, new = (_find_counterparts(each, config.services) for each in (own, head.config.services))
+    own_data = {
+        name: old[name]
+        for name, service in config.services.items()
+        if name in old
+        and name in new
+        and not service.is_companion
+        and judge_beginning(base.project, old[name].initial_files, head, new[name].initial_files, base.tracked) == "own"
+    }
+    return replace(base, aliases=map_service_aliases(own, config.services), own_data=own_data)
+
+
+def _start_as_head(services: Mapping[str, Service], own: Mapping[str, Service]) -> dict[str, Service]:
+    """Give the databases that run the files for their first start that head's own services have."""
+    new = _find_counterparts(own, services)
+    return {
+        name: service.with_initial_files(new[name].initial_files) if name in new else service
+        for name, service in services.items()
+    }
+
+
+def _find_counterparts(own: Mapping[str, Service], shared: Mapping[str, Service]) -> dict[str, Service]:
+    """Find the service of one configuration that each server that runs is of the same kind as, by the server's name."""
+    aliases = map_service_aliases(own, shared)
+    named = {aliases.get(name, name): service for name, service in own.items()}
+    return {name: service for name, service in named.items() if name in shared and shared[name].kind == service.kind}
 
 
 def _compare_gates(old: Gates, new: Gates) -> Iterator[RuleChange]:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from bench_action.config.gates import Gate, Gates, Share, check_gates, default_gates
-from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind
+from bench_action.config.kinds import SQL_KINDS, ServiceKind, find_port, guess_kind, is_initial
 from bench_action.config.secrets import check_readable, check_settable
 from bench_action.config.templates import (
     FromSession,
@@ -368,6 +368,16 @@ class Service(Container):
     reset: Annotated[
         Literal["restart", "keep"] | Annotated[list[str], Field(min_length=1)], BeforeValidator(_parse_reset)
     ] = Field("restart", description="how its state is made new: `restart`, `keep`, or a command that runs in it")
+
+    @property
+    def initial_files(self) -> dict[str, File]:
+        """The files that a database's image runs at its first start, by their paths in the container."""
+        return {path: file for path, file in self.files.items() if is_initial(path)} if self.kind in SQL_KINDS else {}
+
+    def with_initial_files(self, files: Mapping[str, File]) -> Self:
+        """Give it other files for its first start."""
+        others = {path: file for path, file in self.files.items() if path not in self.initial_files}
+        return self.model_copy(update={"files": {**others, **files}})
 
     @property
     def is_companion(self) -> bool:
@@ -851,8 +861,8 @@ class Profile(Request):
         return self
 
 
-def _is_reserved(name: str) -> bool:
-    """Whether the load generator may reach another subject by this name; upper and lower case are the same."""
+def is_reserved(name: str) -> bool:
+    """Whether a name is for our own services, or one by which wrk finds subjects, in lower or upper case."""
     return name.lower().startswith("bench-action")
 
 
@@ -1156,7 +1166,7 @@ class Config(Model):
             raise ValueError(f"`compare` pairs {same[0]} with itself")
         containers = (*self.variants.values(), *self.services.values())
         aliases = [alias for container in containers for alias in container.aliases]
-        if ours := [name for name in (*self.variants, *self.services, *aliases) if _is_reserved(name)]:
+        if ours := [name for name in (*self.variants, *self.services, *aliases) if is_reserved(name)]:
             raise ValueError(f"the name {ours[0]} is reserved: it must not begin with bench-action")
         if "tls" in self.services and any(variant.tls for variant in self.variants.values()):
             raise ValueError(

@@ -120,7 +120,7 @@ def _load_base(
     if options.config is None:
         require_own_choice(head, folder, commit, moved_from=former)
     narrowed = {"variants": options.variants, "profiles": options.profiles}
-    adopts = options.rules == "head"
+    adopts, tracked = options.rules == "head", list_tracked(head.folder, options.git)
     base = load_base(
         head,
         folder,
@@ -129,10 +129,10 @@ def _load_base(
         environ=environ,
         secrets=options.secrets,
         adopts=adopts,
-        tracked=list_tracked(head.folder, options.git),
+        tracked=tracked,
         **narrowed,
     )
-    return replace(fill_in_base_commit(base), incomplete=tuple(incomplete))
+    return replace(fill_in_base_commit(base), incomplete=tuple(incomplete), tracked=tracked)
 
 
 def _apply_rules(revisions: Revisions, base: Baseline, options: Options, progress: Progress) -> Revisions:

@@ -21,12 +21,19 @@ from bench_action.config.compose.roles import (
     list_applications,
 )
 from bench_action.config.documents import Loader, check_document
-from bench_action.config.kinds import SQL_KINDS, find_usual_port, guess_kind, is_tool, is_web_server, split_image
+from bench_action.config.kinds import (
+    INITIAL_DATA,
+    SQL_KINDS,
+    find_usual_port,
+    guess_kind,
+    is_tool,
+    is_web_server,
+    split_image,
+)
 from bench_action.config.paths import find_problem
 from bench_action.config.schema import COMPOSE_FILES, parse_environment
 from bench_action.init.envfiles import find_example, read_variables
 
-INITIAL_DATA = "docker-entrypoint-initdb.d"  # whose files the official images of databases run
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
 # as templates of projects call them: `docker-compose.local.yml`
 _FOR_DEVELOPERS = tuple(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
+from bench_action.config.kinds import INITIAL_DATA
 from bench_action.git.worktree import WorkTree
 from bench_action.init.application import Application, find_application, find_place
 from bench_action.init.builds import DOCKERFILES, Build
-from bench_action.init.compose import INITIAL_DATA
 from bench_action.init.envfiles import find_example, is_loaded, read_examples
 from bench_action.init.frameworks import Framework, find_framework, read_manifests
 from bench_action.init.hosts import Headers, find_headers

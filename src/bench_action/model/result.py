@@ -628,6 +628,9 @@ class NotCompared(Frozen):
     log: tuple[str, ...] = Field((), description="last lines of base's build or of its container")
 
 
+INITIAL_DATA_OF = "initial data of"  # what a RuleChange about a database's first start is about, before its name
+
+
 class RuleChange(Frozen):
     """A rule of the configuration that head changes."""
 

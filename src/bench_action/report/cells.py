@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from bench_action.model.metric import METRICS
-from bench_action.model.result import NotCompared, Result, RuleChange, Summary
+from bench_action.model.result import INITIAL_DATA_OF, NotCompared, Result, RuleChange, Summary
 from bench_action.model.wording import plural
 from bench_action.report import numbers
 from bench_action.report.headline import choose_headline
@@ -32,7 +32,7 @@ def describe_rule_changes(result: Result) -> str:
 
 
 def _changes_data(result: Result) -> bool:
-    return any(change.what == "seed" for change in result.rule_changes)
+    return any(change.what == "seed" or change.what.startswith(INITIAL_DATA_OF) for change in result.rule_changes)
 
 
 def _describe_change(change: RuleChange) -> str:

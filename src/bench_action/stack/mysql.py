@@ -14,14 +14,17 @@ from typing import Self
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+from bench_action.model.result import Revision
 from bench_action.stack.mysql_script import refuse_commands
 from bench_action.stack.script import ScriptError
-from bench_action.stack.server import Login, QueryError, Setup, Statements, read_until
+from bench_action.stack.server import Login, QueryError, Setup, Statements, read_until, require_copied
 
 _ANSWER_S = 60.0
 _RENEW_S = 600.0
+_COPY_S = 3600.0  # for a large table, of which nothing is heard
 _OWN = "bench_action"  # our account, which may do everything, and our database
 _PRISTINE = f"{_OWN}_pristine"  # the application's database as the image has made it
+_COPIER = f"{_OWN}_copier"  # an account that is there while a database is copied from another server
 _DATABASE = "app"  # if the environment names none
 _FAILED = re.compile(r"ERROR (?P<code>\d+) \(\w+\)(?: at line (?P<line>\d+))?(?: in [^:]*)?: (?P<why>.*)")
 _QUOTING = re.compile(r" near '.*| for key .*|(?<=Duplicate entry) '.*?'|(?<=value:) '.*'(?= for )")
@@ -40,15 +43,17 @@ _DUMP = (
     f'mark=$1; shift; {_SIGN_IN}{_FIND}errors=$(mktemp); "$program" "$@" 2>"$errors"; status=$?; '
     '[ "$status" = 0 ] || cat "$errors"; rm -f "$errors"; echo; echo "$mark $status"'
 )
+# copies a database to another server
+_COPY = (
+    f"exec 3>&1; mark=$1 host=$2 port=$3; shift 3; read -r other; {_SIGN_IN}"
+    "dumper=$(command -v mariadb-dump || command -v mysqldump); client=$(command -v mariadb || command -v mysql); "
+    """{ "$dumper" "$@" 2>&3; echo "SELECT '$mark written $?';"; } | """
+    'MYSQL_PWD=$other "$client" --batch --skip-column-names --protocol=tcp --host="$host" --port="$port" '
+    f'--user={_COPIER} --loose-skip-ssl-verify-server-cert --loose-get-server-public-key 2>&1; echo "$mark read $?"'
+)
 _CLIENTS = ("mariadb", "mysql")  # images of MariaDB from 11 on have no `mysql`
 _DUMPERS = ("mariadb-dump", "mysqldump")
-_DUMP_OPTIONS = (
-    "--no-data",
-    "--skip-comments",
-    "--no-tablespaces",
-    "--skip-lock-tables",
-    "--loose-set-gtid-purged=OFF",
-)
+_DUMP_OPTIONS = ("--skip-comments", "--no-tablespaces", "--skip-lock-tables", "--loose-set-gtid-purged=OFF")
 _CLIENT_OPTIONS = ("--batch", "--skip-column-names", "--unbuffered", "--skip-auto-rehash")
 _ESCAPED = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0"}
@@ -175,13 +180,47 @@ class Mysql:
         """Return how an application reaches its database: what placeholders name of it."""
         return self.login.address(self.handle, "mysql")
 
-    def renew(self, template: str = "") -> None:
-        """Replace the application's database by a copy of a template; clients that are connected are cut off."""
+    def adopt(self, origin: Handle, revision: Revision) -> None:
+        """Copy the application's database of another server of the same image, in the same slot.
+
+        A revision's subjects begin with it in the place of what this server's image has made. Raises StackError.
+        """
+        copier = f"{quote_text(_COPIER)}@'%'"
+        made = f"CREATE USER {copier} IDENTIFIED BY {quote_text(self._password)}"
+        self._execute(f"{made};\nGRANT ALL ON *.* TO {copier} WITH GRANT OPTION")
+        try:
+            self._copy_from(origin)
+        except StackError:
+            self._execute(f"DROP DATABASE IF EXISTS {quote_name(self.login.database)}")
+            raise
+        finally:
+            self._execute(f"DROP USER {copier}")
+        self.keep_as(_name_pristine(revision))
+        if {_name_pristine("base"), _name_pristine("head")} <= self._templates.keys():
+            self.drop_template(_PRISTINE)  # it takes memory in every slot, and nobody begins with it
+
+    def _copy_from(self, origin: Handle) -> None:
+        mark, everything = secrets.token_hex(16), ("--routines", "--events", "--triggers")
+        words = [*_DUMP_OPTIONS, *_sign_in("root"), *everything, "--databases", self.login.database]
+        ends = [mark, self.handle.host, str(self.handle.port)]
+        session = self._engine.session(origin, ["sh", "-c", _COPY, "sh", *ends, *words])
+        try:
+            session.send(f"{self._password}\n{self._root}\n")
+            require_copied(read_until(session, f"{mark} read", _COPY_S, "MySQL"), mark, origin.name)
+        finally:
+            session.close()
+
+    def renew(self, template: str = "", *, revision: Revision = "head") -> None:
+        """Replace the application's database by a copy of a template; clients that are connected are cut off.
+
+        `template`: empty for the database as the image has made it, for this revision.
+        """
         self._cut_off()
         if template:
             self._variables = self._variables or self._read_variables()
             self._drop_rest()
-        name = template or _PRISTINE
+        pristine = _name_pristine(revision) if _name_pristine(revision) in self._templates else _PRISTINE
+        name = template or pristine
         kept, database = self._templates[name], quote_name(self.login.database)
         fast = "SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n"
         script = [
@@ -414,7 +453,7 @@ class Mysql:
 
     def _dump(self, database: str, *options: str) -> str:
         mark = secrets.token_hex(16)
-        words = [*_DUMP_OPTIONS, *_sign_in(_OWN), *options, database]
+        words = ["--no-data", *_DUMP_OPTIONS, *_sign_in(_OWN), *options, database]
         lines = self._collect(["sh", "-c", _DUMP, "sh", mark, *_DUMPERS, *words], _OWN, mark, "", _ANSWER_S)
         if lines.pop() != f"{mark} 0":
             advice = "use an image that contains mysqldump or mariadb-dump, such as the official one"
@@ -428,6 +467,11 @@ class Mysql:
             return read_until(session, mark, patience_s, "MySQL")
         finally:
             session.close()
+
+
+def _name_pristine(revision: Revision) -> str:
+    """Name what a revision's own image has made, if that differs from what base and head share."""
+    return f"{_PRISTINE}_{revision}"
 
 
 def quote_name(name: str) -> str:

@@ -14,11 +14,13 @@ from typing import Self
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+from bench_action.model.result import Revision
 from bench_action.stack.postgres_schema import NOT_SYSTEM, SCHEMA
 from bench_action.stack.script import Script, ScriptError, read_script
-from bench_action.stack.server import Login, QueryError, Setup, Statements, read_until
+from bench_action.stack.server import Login, QueryError, Setup, Statements, read_until, require_copied
 
 _ANSWER_S = 60.0
+_COPY_S = 3600.0  # for a large table, of which nothing is heard
 _MAX_STATEMENT, _MAX_OF_MANY = 16384, 1024  # characters; a longer statement is cut there
 _MANY = 5000  # statements
 _SINCE = 170000  # the first version that knows since when a statement is counted
@@ -30,11 +32,20 @@ _REFUSED = re.compile(r"psql:(<stdin>:\d+: )?\s*(ERROR|FATAL|error):")
 _PASSWORD = frozenset({"POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE"})
 _OWN = "bench_action"  # our role, a superuser, and our database
 _PRISTINE = f"{_OWN}_pristine"  # the application's database as the image has made it
-_ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb)
+_ALWAYS_THERE = "postgres"  # a database that every cluster has (initdb), unless it is the application's
+_TEMPLATE = "template1"  # one that every cluster has, and that nobody uses
 # The shell reads the password from the first line of its input, because every process can read a command line. `read`
 # takes no byte beyond that line.
 _SIGN_IN = "read -r PGPASSWORD; export PGPASSWORD; "
 _CONVERSE = f'{_SIGN_IN}exec "$@" 2>&1'
+# Copies a database to another server, with the roles that it may need; those that are there refuse to be made again.
+_COPY = (
+    f"exec 3>&1; mark=$1 from=$2 to=$3; read -r other; {_SIGN_IN}"
+    "export PGOPTIONS='-c timescaledb.restoring=on'; "  # any other server takes it for a variable of a stranger
+    'pg_dumpall --roles-only --dbname="$from" 2>&3 | PGPASSWORD=$other psql -X -q -d "$to" >/dev/null 2>&1; '
+    """{ pg_dump --create --dbname="$from" 2>&3; printf '%s\\n' "\\\\echo $mark written $?"; } | """
+    'PGPASSWORD=$other psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d "$to" 2>&1; echo "$mark read $?"'
+)
 # What CREATE DATABASE does not copy from its template, although it belongs to the database and not to the cluster.
 _COPY_PROPERTIES = """
 BEGIN;
@@ -74,9 +85,9 @@ SELECT jsonb_build_object(
 _VISITS = """
 SELECT coalesce(jsonb_object_agg(d.datname, jsonb_build_array(d.oid, s.sessions, s.stats_reset)), '{{}}')
 FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid WHERE d.datname IN ({templates})"""
-_RESTORE_STATE = """
+_RESTORE_ROLES = """
 BEGIN;
-DELETE FROM pg_db_role_setting WHERE setdatabase = 0;
+DELETE FROM pg_db_role_setting WHERE setdatabase = 0{of_these};
 INSERT INTO pg_db_role_setting
   SELECT s.* FROM jsonb_populate_recordset(NULL::pg_db_role_setting, {state}::jsonb -> 'settings') AS s;
 UPDATE pg_authid a SET rolsuper = b.rolsuper, rolinherit = b.rolinherit, rolcreaterole = b.rolcreaterole,
@@ -84,8 +95,7 @@ UPDATE pg_authid a SET rolsuper = b.rolsuper, rolinherit = b.rolinherit, rolcrea
     rolbypassrls = b.rolbypassrls, rolconnlimit = b.rolconnlimit, rolpassword = b.rolpassword,
     rolvaliduntil = b.rolvaliduntil
   FROM jsonb_populate_recordset(NULL::pg_authid, {state}::jsonb -> 'roles') AS b WHERE a.oid = b.oid;
-COMMIT;
-ALTER SYSTEM RESET ALL;"""
+COMMIT;"""
 _END_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'"""
@@ -190,18 +200,48 @@ class Postgres:
         """Return how an application reaches its database: what placeholders name of it."""
         return self.login.address(self.handle, "postgresql")
 
-    def renew(self, template: str = "") -> None:
+    def adopt(self, origin: Handle, revision: Revision) -> None:
+        """Copy the application's database of another server of the same image, in the same slot.
+
+        A revision's subjects begin with it in the place of what this server's image has made. The other server sends
+        it, as its account may have no password that we know. Raises StackError.
+        """
+        mark = secrets.token_hex(16)
+        ends = (
+            _write_address("127.0.0.1", origin.port, self.login.user, self.login.database),
+            _write_address(self.handle.host, self.handle.port, _OWN, _TEMPLATE),
+        )
+        state, roles = self._read_state(), ", ".join(self._execute("SELECT oid FROM pg_authid"))
+        session = self._engine.session(origin, ["sh", "-c", _COPY, "sh", mark, *ends])
+        try:
+            session.send(f"{self._password}\n{self.login.password}\n")
+            require_copied(read_until(session, f"{mark} read", _COPY_S, "PostgreSQL"), mark, origin.name)
+        except StackError:
+            self._drop_database(self.login.database)
+            raise
+        finally:
+            session.close()
+        self._execute(_RESTORE_ROLES.format(state=quote_text(state), of_these=f" AND setrole IN (0, {roles})"))
+        self.keep_as(_name_pristine(revision))
+        if {_name_pristine("base"), _name_pristine("head")} <= self._templates:
+            self.drop_template(_PRISTINE)  # it takes memory in every slot, and nobody begins with it
+
+    def _read_state(self) -> str:
+        return self._execute(_SERVER_STATE.format(database=quote_text(self.login.database)))[0]
+
+    def renew(self, template: str = "", *, revision: Revision = "head") -> None:
         """Replace the application's database by a copy of a template; clients that are connected are cut off.
 
         The copy has the template's owner, privileges and settings (ALTER DATABASE … SET), too. `template`: empty for
-        the database as the image has made it. With a template, a subject follows: what the last one has changed outside
-        its database is undone, and what it has left running is ended. Raises StackError if it was in a template, or in
-        our database.
+        the database as the image has made it, for this revision. With a template, a subject follows: what the last one
+        has changed outside its database is undone, and what it has left running is ended. Raises StackError if it was
+        in a template, or in our database.
         """
         if template:
             self._restore_state()
             self._require_unvisited()
-        origin, database = template or _PRISTINE, self.login.database
+        pristine = _name_pristine(revision) if _name_pristine(revision) in self._templates else _PRISTINE
+        origin, database = template or pristine, self.login.database
         self._drop_database(database)
         self._execute(self._create_database(origin))
         self._execute(_COPY_PROPERTIES.format(database=quote_text(database), template=quote_text(origin)))
@@ -286,7 +326,7 @@ class Postgres:
         """Undo what a subject has changed outside its database since the first call, while nothing runs here."""
         self._forget(self.login.database)
         self._execute(_END_OTHERS)
-        state = self._execute(_SERVER_STATE.format(database=quote_text(self.login.database)))[0]
+        state = self._read_state()
         if not self._state:
             self._state = state
         if state == self._state:
@@ -294,8 +334,8 @@ class Postgres:
         self._drop_new(json.loads(self._state), json.loads(state))
         settings = json.loads(self._state)["system"].items()
         system = [f"ALTER SYSTEM SET {quote_name(name)} = {quote_text(value)};" for name, value in settings]
-        restore = _RESTORE_STATE.format(state=quote_text(self._state))
-        self._execute("\n".join([restore, *system, "SELECT pg_reload_conf()"]))
+        restore = _RESTORE_ROLES.format(state=quote_text(self._state), of_these="")
+        self._execute("\n".join([restore, "ALTER SYSTEM RESET ALL;", *system, "SELECT pg_reload_conf()"]))
 
     def _drop_new(self, before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> None:
         """Drop databases and replication slots that a subject has made: they would take space and time of the next."""
@@ -326,7 +366,7 @@ class Postgres:
     def _list_templates(self) -> str:
         return ", ".join(map(quote_text, sorted({_PRISTINE, *self._templates})))
 
-    def _create_database(self, template: str = "template1") -> str:
+    def _create_database(self, template: str = _TEMPLATE) -> str:
         name, owner = quote_name(self.login.database), quote_name(self.login.user)
         return f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {quote_name(template)}"
 
@@ -348,8 +388,7 @@ class Postgres:
     def _options(self, role: str, database: str) -> list[str]:
         # -X: no start-up file; -q -A -t: rows and nothing else, with errors among them, so that none is missed.
         # Over TCP, because pg_hba.conf accepts the password there.
-        user, name = (text.replace("\\", r"\\").replace("'", r"\'") for text in (role, database))
-        where = f"host=127.0.0.1 port={self.handle.port} user='{user}' dbname='{name}'"
+        where = _write_address("127.0.0.1", self.handle.port, role, database)
         return ["-X", "-q", "-A", "-t", "-f", "-", f"{where} options='-c client_min_messages=error'"]
 
     def _converse(self, session: Session, text: str, patience_s: float = _ANSWER_S) -> list[str]:
@@ -365,6 +404,17 @@ class Postgres:
             where = where if len(where) <= 200 else where[:200] + "…"
             raise QueryError(f"PostgreSQL refused a statement: {refused}", where=where, log=log)
         return rows
+
+
+def _write_address(host: str, port: int, role: str, database: str) -> str:
+    """Write where a client connects, and as whom."""
+    user, name = (text.replace("\\", r"\\").replace("'", r"\'") for text in (role, database))
+    return f"host={host} port={port} user='{user}' dbname='{name}'"
+
+
+def _name_pristine(revision: Revision) -> str:
+    """Name what a revision's own image has made, if that differs from what base and head share."""
+    return f"{_PRISTINE}_{revision}"
 
 
 def quote_name(name: str) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from bench_action.engine.protocol import Engine, Handle, Session
 from bench_action.model.errors import StackError
+from bench_action.model.result import Revision
 
 _MOST, _LINE = 512 * 2**20, 50  # bytes of an answer, and what Python needs for each of its lines
 
@@ -56,6 +57,12 @@ class Setup:
     env: Mapping[str, str] = field(repr=False)
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     command: Sequence[str] = ()
+
+
+def require_copied(lines: Sequence[str], mark: str, what: str) -> None:
+    """Require that what copies a database said that it was both written and read. Raises StackError with its log."""
+    if lines[-1] != f"{mark} read 0" or f"{mark} written 0" not in lines:
+        raise StackError(f"could not copy the initial data of {what}", log=[x for x in lines if mark not in x][-10:])
 
 
 def read_until(session: Session, mark: str, patience_s: float, name: str) -> list[str]:
@@ -123,11 +130,17 @@ class DatabaseServer(Server, Protocol):
     def copied_to(self, handle: Handle) -> Self:
         """Return the server of another slot, whose data are a copy of this one's."""
 
-    def renew(self, template: str = "") -> None:
+    def adopt(self, origin: Handle, revision: Revision) -> None:
+        """Copy the application's database of another server of the same image, in the same slot.
+
+        A revision's subjects begin with it in the place of what this server's image has made.
+        """
+
+    def renew(self, template: str = "", *, revision: Revision = "head") -> None:
         """Replace the application's database by a copy of a template; clients that are connected are cut off.
 
-        `template`: empty for the database as the image has made it. With a template, a subject follows, so what the
-        last one has changed outside its database is undone too, as far as the server allows.
+        `template`: empty for the database as the image has made it, for this revision. With a template, a subject
+        follows, so what the last one has changed outside its database is undone too, as far as the server allows.
         """
 
     def analyse(self, patience_s: float) -> None:

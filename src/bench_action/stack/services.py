@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from bench_action.config.baseline import Baseline
 from bench_action.config.environment import fill_in, fill_in_addresses
-from bench_action.config.kinds import find_port
-from bench_action.config.schema import Config, Service
-from bench_action.engine.protocol import COPIED, Engine, Handle, ServiceSpec
+from bench_action.config.kinds import find_port, is_initial
+from bench_action.config.schema import Config, File, Service
+from bench_action.engine.protocol import COPIED, ContainerForm, Engine, Handle, ServiceSpec
 from bench_action.load.generator import Agent
 from bench_action.load.several import Agents
+from bench_action.model.result import Revision
 from bench_action.stack.companions import find_dependents, find_late, find_waves
 from bench_action.stack.container import make_container_form
 from bench_action.stack.images import Image, Images
@@ -19,7 +21,7 @@ from bench_action.stack.kinds import SERVERS, write_settings
 from bench_action.stack.parallel import run_in_parallel
 from bench_action.stack.probes import make_check
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
-from bench_action.stack.server import Setup
+from bench_action.stack.server import Server, Setup
 from bench_action.stack.slots import LateService, Reset, Slot
 
 
@@ -89,6 +91,29 @@ class SlotServices:
         for cache in (cache for slot in others for cache in slot.caches.values()):
             cache.open()
 
+    def load_own_data(self, slot: Slot, base: Baseline) -> None:
+        """Let the subjects of a revision begin with what its own files for the first start make, if base's differ.
+
+        Those of each revision are run by a separate server, as they may make roles or run programs. Head's are, too:
+        a copy has denser indexes than a database that statements have filled. Raises StackError; head then has its own.
+        """
+        for name, service in base.own_data.items():
+            self._load(slot, name, "base", service.initial_files, base.project.folder)
+            self._load(slot, name, "head", self.config.services[name].initial_files, self.folder)
+
+    def _load(self, slot: Slot, name: str, revision: Revision, initial: Mapping[str, File], folder: Path) -> None:
+        service, spec = self.config.services[name], self._make_spec(slot, name)
+        own = self._make_form(slot, service.model_copy(update={"files": initial}), folder).files
+        files = [*(copy for copy in spec.container.files if not is_initial(copy.target)), *own]
+        form = replace(spec.container, files=files, aliases=[])
+        handle = self.engine.start(replace(spec, name=f"bench-action-{name}-{revision}", container=form))
+        try:
+            probe = self._make_server(slot, service, handle).probe
+            wait_until_ready(self.engine, [make_check(self.engine, self.agent, handle, service, client=probe)])
+            slot.databases[name].adopt(handle, revision)
+        finally:
+            self.engine.stop(handle)
+
     @property
     def _shared(self) -> dict[str, Service]:
         """The services of a slot, without those that belong to a subject."""
@@ -111,12 +136,16 @@ class SlotServices:
         service = self.config.services[name]
         slot.handles[name] = handle
         if service.kind in SERVERS:
-            settings = write_settings(service.kind, service.settings)
-            setup = Setup(self._complete_environment(slot, service), settings, service.command)
-            slot.add(name, SERVERS[service.kind].connect(self.engine, handle, setup))
+            slot.add(name, self._make_server(slot, service, handle))
         check = self._checks[slot.name, name] = self._make_check(slot, name)
         if service.kind not in SERVERS and service.reset != "keep":
             slot.resets[name] = Reset(check, [] if service.reset == "restart" else service.reset)
+
+    def _make_server(self, slot: Slot, service: Service, handle: Handle) -> Server:
+        """Make the client of a service of a kind that we know."""
+        settings = write_settings(service.kind, service.settings)
+        setup = Setup(self._complete_environment(slot, service), settings, service.command)
+        return SERVERS[service.kind].connect(self.engine, handle, setup)
 
     def _wait(self, slots: Sequence[Slot], names: Sequence[str]) -> None:
         wait_until_ready(self.engine, [self._checks[slot.name, name] for slot in slots for name in names])
@@ -129,7 +158,7 @@ class SlotServices:
 
     def _make_spec(self, slot: Slot, name: str) -> ServiceSpec:
         service, addresses = self.config.services[name], slot.addresses
-        form = make_container_form(service, self.folder, partial(fill_in, services=addresses, secrets=self.secrets))
+        form = self._make_form(slot, service, self.folder)
         return ServiceSpec(
             kind=service.kind,
             name=name,
@@ -143,6 +172,9 @@ class SlotServices:
                 form, aliases=[*form.aliases, *(a for a, known in self.aliases.items() if known == name)]
             ),
         )
+
+    def _make_form(self, slot: Slot, service: Service, folder: Path) -> ContainerForm:
+        return make_container_form(service, folder, partial(fill_in, services=slot.addresses, secrets=self.secrets))
 
     def _complete_environment(self, slot: Slot, service: Service) -> dict[str, str]:
         """Fill in placeholders and secrets, and add what the kind needs: an account, with a random password."""

@@ -153,12 +153,17 @@ class Slot:
         self.servers[name], self.handles[name] = server, server.handle
 
     def settle(self, subject: Subject) -> Subject:
-        """Return the subject with this slot's services; it is not started yet."""
+        """Return the subject with this slot's services that are for it; it is not started yet."""
+        servers = {name: server for name, server in self.servers.items() if name not in subject.foreign}
         return replace(
             subject,
-            databases={name: Database(server, subject.template) for name, server in self.databases.items()},
-            caches=self.caches,
-            services=dict(self.handles),
+            databases={
+                name: Database(server, subject.template)
+                for name, server in servers.items()
+                if isinstance(server, DatabaseServer)
+            },
+            caches={name: server for name, server in servers.items() if isinstance(server, Redis)},
+            services={name: handle for name, handle in self.handles.items() if name not in subject.foreign},
             addresses=self.addresses,
             slot=self.name,
         )
@@ -181,12 +186,14 @@ class Slot:
                 subject.cache_seeds[name].apply(Unwatched(), handle=cache.handle)
         if not fresh_data and subject.name == self._last:
             return
-        run_in_parallel(LateService.stop, [late for late in self.late.values() if late.service.reset == "restart"])
+        foreign = {name for name in self.late if name in subject.foreign}
+        stopped = [name for name, late in self.late.items() if late.service.reset == "restart" or name in foreign]
+        run_in_parallel(lambda name: self.late[name].stop(), stopped)
         for server in self.databases.values():
             server.renew(subject.template)
         run_in_parallel(lambda reset: run_reset(self.engine, reset), list(self.resets.values()))
         wait_until_ready(self.engine, [reset.check for reset in self.resets.values()])
-        self.start_late(self.late)
+        self.start_late(self.late.keys() - foreign)
         self._last = subject.name
 
     def start_late(self, names: Collection[str]) -> None:

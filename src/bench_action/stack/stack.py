@@ -11,7 +11,7 @@ from bench_action.config.load import Project
 from bench_action.config.schema import Config, Profile
 from bench_action.engine.protocol import Certificate, Engine, Handle
 from bench_action.load.generator import Agent
-from bench_action.model.errors import StackError
+from bench_action.model.errors import InputError, StackError
 from bench_action.model.progress import Progress
 from bench_action.model.warning import Code, RunWarning
 from bench_action.model.wording import plural
@@ -253,10 +253,11 @@ def bring_up(
     )
     subjects = len(project.config.variants) + len(images.base)
     places = services.start(names[: max(subjects, extra)])
+    failed = _load_own_data(services, places[0], base if images.base else None, progress)
     progress.step("starting subjects")
     starter = Starter(engine, project, base, images, agent, environ, progress, seed, _make_certificate(project, base))
     heads = starter.prepare_heads(places[0])
-    bases, lacks = _prepare_bases(starter, base, places[0]) if base is not None else ([], {})
+    bases, lacks = _prepare_bases(starter, base, places[0], failed) if base is not None else ([], {})
     services.copy(places)
     run_in_parallel(lambda slot: starter.fill_others([*heads, *bases], slot), places[1:])
     stack = Stack(
@@ -310,11 +311,29 @@ def name_slots(count: int) -> list[str]:
     return [f"{chr(ord('a') + number % 26)}{number // 26 or ''}" for number in range(count)]
 
 
-def _prepare_bases(starter: Starter, base: Baseline, slot: Slot) -> tuple[list[Subject], dict[str, Lack]]:
+def _load_own_data(services: SlotServices, slot: Slot, base: Baseline | None, progress: Progress) -> StackError | None:
+    """Load the initial data of both revisions if they differ. If that fails, return why base cannot be started."""
+    if base is None or not base.own_data:
+        return None
+    progress.step(f"loading the initial data of base and head, which differ: {', '.join(base.own_data)}")
+    try:
+        services.load_own_data(slot, base)
+    except StackError as error:
+        return error
+    except InputError as error:  # what only base's files name
+        return StackError(error.what, where=error.where, advice=error.advice, log=error.log)
+    return None
+
+
+def _prepare_bases(
+    starter: Starter, base: Baseline, slot: Slot, failed: StackError | None
+) -> tuple[list[Subject], dict[str, Lack]]:
     """Make the data of the base revision's subjects; return these, and why the others cannot be started."""
     bases, lacks = [], {}
     for name in starter.images.base:
         try:
+            if failed is not None:
+                raise failed
             bases.append(starter.prepare_base(name, slot))
         except StackError as error:
             lacks[name] = explain_failed_base(name, starter.head, base, "started", error)

@@ -158,7 +158,8 @@ class Starter:
         """Run the setup and the seed on new databases, and keep these as the subject's templates."""
         config = self._project(name, revision).config.variants[name]
         template = f"bench_action_{name.replace('-', '_')}_{revision}"
-        subject = self._fill(Subject(name, revision, config, image, template, seed=self.seed), slot)
+        foreign = self.head.list_foreign_services(name)
+        subject = self._fill(Subject(name, revision, config, image, template, seed=self.seed, foreign=foreign), slot)
         self._seeded[subject.name] = self._count_rows(subject)
         slot.rest()
         for server in slot.databases.values():
@@ -201,7 +202,7 @@ class Starter:
         for cache in slot.caches.values():
             cache.flush()
         for server in slot.databases.values():
-            server.renew()
+            server.renew(revision=subject.revision)
         for server in _list_postgres(subject):
             create_extensions(server, self._project(subject.variant, subject.revision).config.extensions)
         subject = self._run_jobs(subject, slot)
@@ -236,7 +237,8 @@ class Starter:
         Returns the subject with these services. Each waits for what it depends on.
         """
         jobs = self._list_companions(subject, once=True)
-        containers: dict[str, Container] = {**{name: late.service for name, late in slot.late.items()}, **jobs}
+        late = {name: late.service for name, late in slot.late.items() if name not in subject.foreign}
+        containers: dict[str, Container] = {**late, **jobs}
         for wave in find_waves(containers):
             slot.start_late([name for name in wave if name not in jobs])
             subject = slot.settle(subject)

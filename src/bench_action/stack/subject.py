@@ -51,6 +51,7 @@ class Subject:
 
     `companions`: what runs with it and answers requests with it; `workers`: what works in the background for it.
     `databases`, `caches`: those of its slot, by the name of the service. `services`: all services of its slot.
+    `foreign`: services that are not for it, and are not among these.
     `cache_seeds`: what its caches begin with, by the name of the service. `addresses`: how it reaches each service.
     `startup_s`, `renewal_s`: how long it took to start, and to make its slot's data new before. `kept`: profile →
     whether its server was seen to keep a connection open after a reply. `held`: profile → how many connections it
@@ -69,6 +70,7 @@ class Subject:
     databases: Mapping[str, Database] = field(default_factory=dict)
     caches: Mapping[str, Redis] = field(default_factory=dict)
     services: Mapping[str, Handle] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
     cache_seeds: Mapping[str, RedisSeed] = field(default_factory=dict)
     slot: str = ""
     startup_s: float = 0.0

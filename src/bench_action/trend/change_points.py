@@ -66,7 +66,7 @@ def find_change_points(
 ) -> tuple[ChangePoint, ...]:
     """Find the change points of a series that are at least as large as `smallest` (a fraction), the oldest first.
 
-    A change point whose interval, from all records since, includes no change is left out.
+    A change point whose interval, from all records since, contains zero change is left out.
     Raises KeyError if `once_in` is not among `stats.shift.RATES`.
     """
     points = series.judged

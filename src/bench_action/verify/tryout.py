@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bench_action.config.load import Project
 from bench_action.config.schema import Check, Profile, Request
 from bench_action.load.generator import HttpRequest, Reply, Tape
+from bench_action.load.k6 import K6Report, Turn, parse_k6_report
 from bench_action.load.messages import Bodies
 from bench_action.load.tape import cut_routes
 from bench_action.model.errors import StackError
@@ -19,9 +20,11 @@ from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.connections import choose_connections
 from bench_action.verify.failures import Failure
+from bench_action.verify.scripts import check_scripts
 from bench_action.verify.subjects import verify_subjects
 
 _ANSWER_S = 30.0
+_SCRIPT_S = 60  # for one run of a script
 _DESCRIPTIONS = ["/openapi.json", "/api/openapi.json", "/api/v1/openapi.json", "/v3/api-docs", "/swagger.json"]
 _MOST_ROUTES = 1000
 NO_PATH = "/bench-action/no-such-page"  # that no application has
@@ -61,11 +64,45 @@ class TriedRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedScript:
+    """A script of a profile that one user has run once. `took_s`: that run, without the start of k6."""
+
+    subject: str
+    name: str
+    script: str
+    report: K6Report
+    work: Work | None
+    log: Sequence[str] = ()
+
+    @property
+    def took_s(self) -> float:
+        """How long the run took."""
+        return self.report.duration_s
+
+    @property
+    def problem(self) -> str:
+        """What keeps it from being measured; empty if nothing does."""
+        found, report = self.report.at_rate, self.report
+        if found.failed_checks:
+            return f"its checks fail: {', '.join(found.failed_checks)}"
+        if found.exceptions:
+            return "it raises an exception: `k6 run` shows where"
+        if found.ended:
+            return found.ended
+        if not report.bytes_read and not report.failed:
+            return "it sends no request to `__ENV.BASE_URL`"
+        if report.failed and not found.checks:
+            return f"{report.failed} of {report.requests} replies are errors"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tryout:
     """What a stack that was started once showed. `routes`: GET routes that a subject describes itself, by subject.
 
-    `failures`: the rules that subjects break. `error`: what ended verification, if something did. `unknown`: what each
-    subject answers at a path that it does not have: a page that stands for all others looks like any profile's.
+    `scripts`: those of profiles, each run once. `failures`: the rules that subjects break. `error`: what ended
+    verification, if something did. `unknown`: what each subject answers at a path that it does not have: a page that
+    stands for all others looks like any profile's.
     """
 
     attempts: Sequence[TriedRequest]
@@ -73,19 +110,25 @@ class Tryout:
     failures: Sequence[Failure] = ()
     error: StackError | None = None
     unknown: Mapping[str, Reply] = field(default_factory=dict)
+    scripts: Sequence[TriedScript] = ()
 
 
 def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
     """Send each profile's and each check's request to each subject, then verify all subjects on fresh data.
 
-    Checks with `before_sql` are only verified. Raises StackError if a subject exits before all requests were sent.
+    Scripts are run once. Checks with `before_sql` are only verified. Raises StackError if a subject exits before all
+    requests were sent, InputError for a script that is wrong.
     """
+    check_scripts(stack, project)
     attempts: list[TriedRequest] = []
+    scripts: list[TriedScript] = []
     routes, unknown = {}, {}
     for subject in stack.subjects:
         stack.admit([subject])
         progress.step(f"trying each request of {subject.name}")
-        attempts += _try_subject(stack, project.find_owner(subject.variant), subject)
+        own = project.find_owner(subject.variant)
+        attempts += _try_subject(stack, own, subject)
+        scripts += [_try_script(stack, subject, name, profile) for name, profile in own.scripts.items()]
         routes[subject.name] = find_described_routes(stack, subject)
         ready = subject.config.ready.request
         unknown[subject.name] = _send(stack, subject.address_request(Request(path=NO_PATH, headers=ready.headers)))
@@ -95,8 +138,8 @@ def try_requests(stack: Stack, project: Project, progress: Progress) -> Tryout:
         for warning in choose_connections(project, stack.subjects)[1]:
             progress.warn(f"{warning.message}. {warning.advice}")
     except StackError as error:
-        return Tryout(attempts, routes, error=error, unknown=unknown)
-    return Tryout(attempts, routes, failures, unknown=unknown)
+        return Tryout(attempts, routes, error=error, unknown=unknown, scripts=scripts)
+    return Tryout(attempts, routes, failures, unknown=unknown, scripts=scripts)
 
 
 def _try_subject(stack: Stack, project: Project, subject: Subject) -> Iterator[TriedRequest]:
@@ -152,6 +195,16 @@ def _try_request(
         check=check,
         log=stack.engine.logs(subject.handle) if reply.problem or reply.status >= 500 else (),
     )
+
+
+def _try_script(stack: Stack, subject: Subject, name: str, profile: Profile) -> TriedScript:
+    turn = Turn(None, _SCRIPT_S, iterations=1, seed=subject.seed)
+    before = read_work(subject)
+    order, tape = subject.order_turn(profile, turn)
+    report = parse_k6_report(stack.agent.k6(order, tape), profile, turn, f"{subject.name} · {name}")
+    work = count_work(before, read_work(subject))
+    log = stack.engine.logs(subject.handle) if report.failed else ()
+    return TriedScript(subject.name, name, str(profile.k6), report, work, log)
 
 
 def _send(stack: Stack, request: HttpRequest | Tape, bodies: Bodies = "start") -> Reply:

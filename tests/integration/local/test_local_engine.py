@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from bench_action.engine.local import LocalEngine
 from bench_action.engine.local.cache import find_usable
 from bench_action.engine.local.folder import sweep_folders
 from bench_action.engine.local.ports import Ports
-from bench_action.engine.local.processes import MARK, find_marked
+from bench_action.engine.local.processes import MARK, Starts, find_marked
 from bench_action.engine.local.servers import Servers
 from bench_action.engine.ownership import Ownership
 from bench_action.engine.protocol import BuildSpec, LocalForm, ServiceSpec
 from bench_action.load.generator import Agent, HttpRequest
 from bench_action.model.errors import StackError
-from bench_action.stack.postgres import Postgres
+from bench_action.stack.postgres import Postgres, quote_name
 from bench_action.stack.probes import make_log_probe
 from bench_action.stack.readiness import ReadinessCheck, wait_until_ready
 from bench_action.stack.redis import Redis
@@ -122,6 +122,66 @@ def test_postgres__two_of_one_template_have_separate_passwords_and_data(engine: 
     assert servers[1].execute("SELECT count(*) FROM pg_class WHERE relname = 'only_here'") == ["0"]
     with pytest.raises(StackError, match="a helper program exited"):
         servers[0].copied_to(servers[1].handle).execute("SELECT 1")
+
+
+@pytest.mark.parametrize("database", ['The "shop"', "postgres"])
+def test_adopt__gives_a_revision_the_data_of_another_server(engine: LocalEngine, database: str) -> None:
+    env = {"POSTGRES_USER": "my shop", "POSTGRES_PASSWORD": "a@b'/c", "POSTGRES_DB": database}
+    server, origin = (start_postgres(engine, name, env) for name in ("db", "bench-action-db-base"))
+    server.open()
+    login, name = (origin.login.user, origin.login.database), quote_name(database)
+    if database != "postgres":
+        origin.execute_as(origin.login.user, "template1", f"CREATE DATABASE {name}")
+    make_role = "CREATE ROLE reader LOGIN PASSWORD 'x'"
+    server.execute_as(server.login.user, "template1", make_role, "ALTER ROLE reader SET work_mem = '3MB'")
+    origin.execute_as(
+        *login,
+        make_role,
+        "CREATE ROLE owner NOLOGIN; GRANT owner TO reader; ALTER ROLE owner SET work_mem = '5MB'",
+        "ALTER ROLE reader NOLOGIN; ALTER ROLE reader SET work_mem = '9MB'",  # which head's has otherwise
+        f"ALTER DATABASE {name} SET work_mem = '7MB'",
+        "CREATE EXTENSION pg_trgm",
+        "CREATE TABLE item (id serial PRIMARY KEY, name text NOT NULL); ALTER TABLE item OWNER TO owner",
+        "INSERT INTO item (name) SELECT E'tab\\t' || n FROM generate_series(1, 500) AS n",
+        "CREATE INDEX ON item USING gin (name gin_trgm_ops); GRANT SELECT ON item TO reader",
+    )
+    server.adopt(origin.handle, "base")
+
+    server.renew(revision="head")
+    assert server.execute("SELECT count(*) FROM pg_class WHERE relname = 'item'") == ["0"]
+    server.renew(revision="base")
+    assert server.execute("SELECT count(*), min(name) FROM item") == ["500|tab\t1"]
+    assert server.execute_as(*login, "SHOW work_mem") == ["7MB"]
+    roles = "SELECT tableowner, has_table_privilege('reader', 'item', 'SELECT') FROM pg_tables WHERE tablename = 'item'"
+    assert server.execute(roles) == ["owner|t"]
+    settings = "SELECT rolname, rolcanlogin, rolconfig FROM pg_roles WHERE rolname IN ('owner', 'reader') ORDER BY 1"
+    assert server.execute(settings) == ["owner|f|{work_mem=5MB}", "reader|t|{work_mem=3MB}"]
+    server.keep_as("bench_action_web_base")
+    server.renew("bench_action_web_base")
+    assert server.execute("SELECT count(*) FROM item WHERE name LIKE '%1%'") != ["0"]
+
+
+def test_adopt__says_why_data_cannot_be_copied(engine: LocalEngine) -> None:
+    server, origin = (start_postgres(engine, name, PASSWORD) for name in ("db", "bench-action-db-base"))
+    server.open()
+    server.login = origin.login = replace(server.login, database="nowhere")
+    with pytest.raises(StackError, match="could not copy the initial data of bench-action-db-base") as caught:
+        server.adopt(origin.handle, "base")
+    assert any('database "nowhere" does not exist' in line for line in caught.value.log)
+
+
+def start_postgres(engine: LocalEngine, name: str, env: Mapping[str, str]) -> Postgres:
+    server = Postgres.connect(engine, engine.start(ServiceSpec("postgres", name, "postgres:17", env=env)), Setup(env))
+    wait_until_ready(engine, [ReadinessCheck(server.handle, WAIT_S, make_probe(server.probe))])
+    return server
+
+
+def test_starts__are_refused_while_the_run_is_being_removed(tmp_path: Path) -> None:
+    """A thread that an interrupt has not waited for may still start something."""
+    starts = Starts()
+    starts.end()
+    with pytest.raises(StackError, match="refused to start sleep: the run is being removed"):
+        starts.start(["sleep", "60"], env={}, folder=tmp_path, account=None, open_files=64)
 
 
 def test_clone__copies_the_data_and_both_go_on_apart(engine: LocalEngine) -> None:

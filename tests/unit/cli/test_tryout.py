@@ -14,15 +14,16 @@ from bench_action.cli.tryout import list_hints, list_missing, tabulate_attempts
 from bench_action.config.load import Project, load_policy
 from bench_action.config.schema import Check, Config, Profile, Variant
 from bench_action.load.generator import HttpRequest, Reply, Tape
+from bench_action.load.k6 import K6Report
 from bench_action.model.errors import StackError, VerificationError
 from bench_action.model.progress import Progress
-from bench_action.model.result import Statement, Work
+from bench_action.model.result import AtRate, Statement, Work
 from bench_action.report.terminal import print_table
 from bench_action.stack.images import Image
 from bench_action.stack.stack import Stack
 from bench_action.stack.subject import Subject
 from bench_action.verify.failures import Failure
-from bench_action.verify.tryout import TriedRequest, Tryout, parse_openapi, try_requests
+from bench_action.verify.tryout import TriedRequest, TriedScript, Tryout, parse_openapi, try_requests
 
 pytestmark = pytest.mark.unit
 
@@ -55,11 +56,52 @@ def make_project(**config: Any) -> Project:
     return Project(Config.model_validate(body), load_policy("quick"), "quick", Path(), "bench.yml")
 
 
+def make_script(problem: str = "", **figures: Any) -> TriedScript:
+    found = {"rate": None, "iterations": 1, "iteration_us": 900.0, "dropped": 0, "all_requests": 4, "timed": "x"}
+    at_rate = AtRate.model_validate({**found, "checks": 2, **figures})
+    report = K6Report(at_rate, None, 4, 4 if problem == "errors" else 0, 0 if problem == "nothing" else 900, 0.25)
+    return TriedScript("web", "checkout", "load/checkout.js", report, Work(queries=7, rows=20, cache_commands=0), ())
+
+
 COMPLETE = {"seed": "seed.sql", "checks": [{"name": "items"}]}
 
 
 def explain(*attempts: TriedRequest, **config: Any) -> Sequence[str]:
     return list_missing(Tryout(attempts, {}), make_project(**{**COMPLETE, **config}))
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        (make_script(), ""),
+        (make_script("errors"), ""),  # its checks judge
+        (make_script(failed_checks=("is paid",), checks_failed=1), "its checks fail: is paid"),
+        (make_script(exceptions=1), "it raises an exception: `k6 run` shows where"),
+        (make_script(ended="k6 exited with status 107"), "k6 exited with status 107"),
+        (make_script("nothing", checks=0), "it sends no request to `__ENV.BASE_URL`"),
+        (make_script("errors", checks=0), "4 of 4 replies are errors"),
+    ],
+)
+def test_script__fails_before_a_run_does(script: TriedScript, problem: str) -> None:
+    tryout = Tryout([], {}, scripts=[script])
+    (row,) = tabulate_attempts([], [script]).rows
+    assert row == (
+        "load/checkout.js",
+        "fails" if problem else "passes",
+        f"{script.report.bytes_read:,}",
+        "7",
+        "0",
+        "250 ms",
+    )
+    lines = list_missing(tryout, make_project(**COMPLETE))
+    console = Console(file=StringIO())
+    if not problem:
+        assert lines == []
+        print_tryout(tryout, make_project(**COMPLETE), console)
+        return
+    assert lines == [f"web: load/checkout.js would not be measured, as {problem}"]
+    with pytest.raises(VerificationError, match=r"1 script failed: load/checkout\.js"):
+        print_tryout(tryout, make_project(**COMPLETE), console)
 
 
 @pytest.mark.parametrize(

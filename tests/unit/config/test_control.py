@@ -109,11 +109,38 @@ def test_built_in__is_sent_its_own_request_in_the_place_of_a_mix(tmp_path: Path)
 
 
 def test_built_in__uses_the_users_services_and_adds_the_missing_one(tmp_path: Path) -> None:
-    services = add_control(shop(tmp_path), "built-in").config.services
-    assert {name: (service.kind, service.image) for name, service in services.items()} == {
-        "db": ("postgres", "postgres:16"),
-        "redis": ("redis", "redis:8"),
+    project = add_control(shop(tmp_path), "built-in")
+    services = {name: (service.kind, service.image) for name, service in project.config.services.items()}
+    assert services == {"db": ("postgres", "postgres:16"), "bench-action-redis": ("redis", "redis:8")}
+    assert project.list_foreign_services(BUILT_IN_VARIANT) == set()
+    assert project.list_foreign_services("one") == {"bench-action-redis"}
+
+
+def test_built_in__gets_no_service_that_it_does_not_use(tmp_path: Path) -> None:
+    """A user's migrations and workers would make the control change with the user's code."""
+    services = {
+        "redis": "{kind: other, image: envoy}",
+        "shop": "{image: 'mysql:8'}",
+        "jobs": "{build: ., worker: true}",
+        "migrate": "{build: ., once: true}",
+        "own-db": "{kind: postgres, build: db}",
+        "main": "{image: 'postgis/postgis:16-3.4'}",
+        "copy": "{image: 'postgres:15'}",
     }
+    text = SHOP.replace(
+        '  db: {kind: postgres, image: "postgres:16"}\n', "".join(f"  {n}: {s}\n" for n, s in services.items())
+    )
+    for folder in (".", "db"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    (tmp_path / "bench.yml").write_text(text, encoding="utf-8")
+    project = add_control(load_project(tmp_path / "bench.yml", "quick"), "built-in")
+    assert project.control_project is not None
+    assert list(project.control_project.config.services) == ["main", "bench-action-redis"]
+    assert list(project.config.services) == [*services, "bench-action-redis"]
+    assert project.config.services["redis"].image == "envoy"
+    assert project.list_foreign_services(BUILT_IN_VARIANT) == {*services} - {"main"}
+    assert project.list_foreign_services("one") == {"bench-action-redis"}
 
 
 def test_built_in__is_built_from_our_folder_and_needs_no_docker(tmp_path: Path) -> None:

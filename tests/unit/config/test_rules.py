@@ -1,5 +1,6 @@
 """A pull request is judged by base's rules, and its changes to them are listed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -213,13 +214,19 @@ def test_list_rule_changes__other_data_are_named(tmp_path: Path) -> None:
     assert compare(at("head", "seed.sql", "INSERT 1"), old) == {}
 
 
-def with_files(folder: Path, script: str | None, **services: Any) -> Project:
-    """A configuration in a folder whose database reads a script at its first start; None: the script is missing."""
+def with_files(
+    folder: Path,
+    script: str | None,
+    target: str = "/srv/schema.sql",
+    *,
+    name: str = "postgres",
+    image: Mapping[str, str] = {"image": "postgres:17"},
+) -> Project:
+    """A configuration in a folder whose database has a script; None: the script is missing."""
     folder.mkdir()
     if script is not None:
         (folder / "schema.sql").write_text(script, encoding="utf-8")
-    database = {"image": "postgres:17", "files": {"/docker-entrypoint-initdb.d/schema.sql": "schema.sql"}}
-    own = project(services={"postgres": database, **services})
+    own = project(services={name: {"kind": "postgres", **image, "files": {target: "schema.sql"}}})
     return replace(own, folder=folder.resolve(), root=folder.resolve())
 
 
@@ -230,6 +237,97 @@ def test_apply_rules__lists_files_of_a_service_with_other_contents(tmp_path: Pat
     judged, _, _ = apply_rules(head, before, "base")
     (file,) = judged.config.services["postgres"].files.values()
     assert file.source == "schema.sql"  # of head's tree
+
+
+INITIAL = "/docker-entrypoint-initdb.d"
+
+
+@pytest.mark.parametrize("rules", ["base", "head"])
+@pytest.mark.parametrize(
+    ("target", "script", "change"),
+    [
+        (f"{INITIAL}/schema.sql", "CREATE TABLE a ();", None),
+        (f"{INITIAL}/schema.sql", "CREATE TABLE b ();", ("schema.sql", "other contents of schema.sql")),
+        (f"{INITIAL}/2.sql", "CREATE TABLE a ();", ("schema.sql", "other contents of schema.sql")),
+        (INITIAL, "CREATE TABLE a ();", ("schema.sql", "other contents of schema.sql")),
+        ("/srv/schema.sql", "CREATE TABLE a ();", ("schema.sql", "none")),
+    ],
+)
+def test_apply_rules__each_revision_has_its_own_initial_data(
+    tmp_path: Path, rules: Any, target: str, script: str, change: tuple[str, str] | None
+) -> None:
+    """A database runs head's files at its first start, and what base's would make is loaded separately."""
+    own = with_files(tmp_path / "base", "CREATE TABLE a ();", f"{INITIAL}/schema.sql")
+    head = with_files(tmp_path / "head", script, target)
+    judged, found, applied = apply_rules(head, Baseline(own, valid=True, profiles=own.profiles), rules)
+    initial = [path for path in judged.config.services["postgres"].files if path.startswith(INITIAL)]
+    assert initial == ([target] if target.startswith(INITIAL) else [])
+    assert found.own_data == ({} if change is None else {"postgres": own.config.services["postgres"]})
+    listed = {each.what: (each.before, each.after) for each in applied.changes}
+    assert listed.get("initial data of postgres") == (change if rules == "base" else None)
+    assert "files of postgres" not in listed
+
+
+@pytest.mark.parametrize(
+    ("files", "own"),
+    [
+        ({}, False),
+        ({"base/db/sub/2.sql": "b", "head/db/sub/2.sql": "b", "head/db/__pycache__/x": ""}, False),
+        ({"base/db/sub/2.sql": "b", "head/db/sub/2.sql": "c"}, True),
+        ({"head/db/sub/2.sql": "b"}, True),
+        ({"head/db/dump.sql": "b"}, False),  # an earlier step has fetched it
+    ],
+)
+def test_apply_rules__initial_data_in_a_folder(tmp_path: Path, files: Mapping[str, str], own: bool) -> None:
+    for name, text in {"base/db/1.sql": "a", "head/db/1.sql": "a", **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    database = {"image": "postgres:17", "files": {INITIAL: "db"}}
+    base_project, head = (
+        replace(project(services={"postgres": database}), folder=tmp_path / name, root=tmp_path / name)
+        for name in ("base", "head")
+    )
+    before = Baseline(base_project, valid=True, profiles=base_project.profiles, tracked=["db/1.sql", "db/sub/2.sql"])
+    _, found, applied = apply_rules(head, before, "base")
+    assert list(found.own_data) == (["postgres"] if own else [])
+    fetched = "head/db/dump.sql" in files
+    assert [change.what for change in applied.changes] == (
+        ["files of postgres"] if fetched else ["initial data of postgres"] if own else []
+    )
+
+
+def test_apply_rules__initial_data_of_a_database_that_is_built_are_its_image(tmp_path: Path) -> None:
+    own, head = (
+        with_files(tmp_path / name, name, f"{INITIAL}/schema.sql", image={"build": "."}) for name in ("base", "head")
+    )
+    assert apply_rules(head, Baseline(own, valid=True, profiles=own.profiles), "base")[1].own_data == {}
+
+
+def test_apply_rules__initial_data_are_of_the_server_that_runs(tmp_path: Path) -> None:
+    own = with_files(tmp_path / "base", "CREATE TABLE a ();", f"{INITIAL}/schema.sql", name="db")
+    head = with_files(tmp_path / "head", "CREATE TABLE b ();", f"{INITIAL}/schema.sql", name="database")
+    before = Baseline(own, valid=True, profiles=own.profiles)
+    assert list(apply_rules(head, before, "base")[1].own_data) == ["db"]
+    assert list(apply_rules(head, before, "head")[1].own_data) == ["database"]
+    (file,) = apply_rules(head, before, "base")[0].config.services["db"].initial_files.values()
+    assert file.source == "schema.sql"  # of head's tree
+    assert list(apply_rules(head, replace(before, valid=False), "base")[1].own_data) == ["database"]
+
+
+def test_apply_rules__a_server_of_another_kind_has_no_initial_data_of_base(tmp_path: Path) -> None:
+    own = with_files(tmp_path / "base", "CREATE TABLE a ();", f"{INITIAL}/schema.sql")
+    head = project(services={"postgres": {"kind": "mysql", "image": "mysql:8"}})
+    judged, found, _ = apply_rules(head, Baseline(own, valid=True, profiles=own.profiles), "head")
+    assert (judged.config.services["postgres"].kind, found.own_data) == ("mysql", {})
+
+
+@pytest.mark.parametrize(("replaced", "change"), [("absent", ("", "base has none")), ("invalid", ("invalid", "valid"))])
+def test_apply_rules__says_that_head_judges_itself(replaced: Any, change: tuple[str, str]) -> None:
+    before = replace(base(), valid=False, replaced=replaced)
+    _, _, applied = apply_rules(project(), before, "base")
+    assert [(each.what, each.before, each.after) for each in applied.changes] == [("bench.yml", *change)]
+    nothing = replace(before.project, config=before.project.config.model_copy(update={"variants": {}}))
+    assert apply_rules(project(), replace(before, project=nothing), "base")[2].changes == ()
 
 
 def test_apply_rules__takes_files_that_head_lacks_from_base(tmp_path: Path) -> None:

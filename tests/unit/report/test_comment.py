@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.factories import make_compared, make_comparison, make_duet, make_paired, make_result, warn
 
 from bench_action.model.errors import StackError
-from bench_action.model.result import Finding, NotCompared, Result, RuleChange, Statement
+from bench_action.model.result import INITIAL_DATA_OF, Finding, NotCompared, Result, RuleChange, Statement
 from bench_action.model.warning import Code
 from bench_action.report.comment import LONGEST, Links, render_comment, render_failure
 from bench_action.report.sentences import list_causes
@@ -73,7 +73,9 @@ def test_comment__says_why_a_cell_was_not_compared_if_its_headline_is_about_some
 def test_comment__names_what_base_s_rules_do_not_judge() -> None:
     check = RuleChange(what="check home", before="contains Hello", after="contains Bye")
     seed = RuleChange(what="seed", before="seed.sql", after="small.sql")
+    initial = RuleChange(what=f"{INITIAL_DATA_OF} db", before="init.sql", after="other contents of init.sql")
     for changes, said in (
+        ((initial,), "base's rules, except for its data."),
         ((check,), "base's rules, except for the checks that it changes."),
         ((check, seed), "base's rules, except for the checks that it changes and its data."),
         ((RuleChange(what="check new", before="", after="status 200"),), "base's rules."),

@@ -1,6 +1,7 @@
 """How a slot's services without a client of ours are made new."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -9,6 +10,7 @@ from tests.probes import make_probe
 from bench_action.config.schema import Service, Variant
 from bench_action.engine.protocol import Engine, Exit, Handle
 from bench_action.model.errors import StackError
+from bench_action.model.result import Revision
 from bench_action.stack.hash_seed import HashSeed
 from bench_action.stack.images import Image
 from bench_action.stack.postgres import Postgres
@@ -49,8 +51,9 @@ class Recorder:
         return "" if self.done.count("probe") % 2 == 0 else "not ready yet"
 
 
-def subject(name: str, template: str = "") -> Subject:
-    return cast(Subject, type("Fake", (), {"name": name, "template": template, "cache_seeds": {}})())
+def subject(name: str, template: str = "", *foreign: str) -> Subject:
+    fields = {"name": name, "template": template, "cache_seeds": {}, "foreign": frozenset(foreign)}
+    return cast(Subject, type("Fake", (), fields)())
 
 
 def make_slot(engine: Recorder, *command: str) -> Slot:
@@ -89,7 +92,8 @@ def test_renew__reports_a_command_that_fails() -> None:
 class Recording(Postgres):
     """A database server that only records how it is made new."""
 
-    def renew(self, template: str = "") -> None:
+    def renew(self, template: str = "", *, revision: Revision = "head") -> None:
+        assert revision == "head"  # it matters only without a template
         self.templates = [*getattr(self, "templates", []), template]
 
 
@@ -165,6 +169,29 @@ def test_renew__what_depends_on_a_database_is_reset_by_its_command() -> None:
     slot.renew(subject("web", "one"))
     slot.renew(subject("web", "one"))
     assert engine.done == ["data of one", "start keys", "data of one", "keys: purge"]
+
+
+@pytest.mark.parametrize("reset", ["restart", "keep"])
+def test_renew__what_is_not_for_a_subject_does_not_run_next_to_it(reset: str) -> None:
+    """The control has no migrations, which such a service may need."""
+    engine = Recorder()
+    slot = make_late_slot(engine, reset)
+    slot.renew(subject("control", "own", "keys"))
+    slot.renew(subject("web", "one"))
+    slot.renew(subject("control", "own", "keys"))
+    assert engine.done == ["data of own", "data of one", "start keys", "stop keys", "data of own"]
+
+
+def test_settle__gives_a_subject_what_is_for_it() -> None:
+    engine = cast(Engine, Recorder())
+    slot = Slot(engine, "a")
+    for name in ("db", "own"):
+        slot.add(name, Postgres(engine, replace(QUEUE, name=name), Login("u", "p", name)))
+    slot.handles["queue"] = QUEUE
+    settled = slot.settle(Subject("web", "head", Variant(image="x"), Image("x", "x"), "t", foreign=frozenset({"db"})))
+    assert (list(settled.databases), list(settled.services)) == (["own"], ["own", "queue"])
+    assert settled.database is not None
+    assert settled.database.server.login.database == "own"
 
 
 class Failing:

@@ -37,7 +37,7 @@ def prepare(error: BenchError) -> object:
     project = SimpleNamespace(config=SimpleNamespace(variants=variants))
     base: Any = SimpleNamespace(name="base `1a2b3c4`", project=project)
     starter: Any = SimpleNamespace(images=SimpleNamespace(base={"web": "1"}), head=project, prepare_base=failing(error))
-    _, lacks = _prepare_bases(starter, base, SimpleNamespace())  # type: ignore[arg-type]
+    _, lacks = _prepare_bases(starter, base, SimpleNamespace(), None)  # type: ignore[arg-type]
     return lacks["web"].reason
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,10 @@ def make_name(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Converter:
-    """Converts services. `folder`: that paths become relative to. `defined`: top-level configs and secrets."""
+    """Converts services. `folder`: that paths become relative to. `defined`: top-level configs and secrets.
+
+    `made_otherwise`: services whose build `bench.yml` replaces.
+    """
 
     folder: Path
     root: Path
@@ -102,6 +105,7 @@ class Converter:
     defined: Mapping[str, Mapping[str, Any]]
     environ: Mapping[str, str]
     notes: Notes
+    made_otherwise: Collection[str] = ()
 
     def convert_variant(self, service: ComposeService, name: str, port: int | None) -> dict[str, Any]:
         """Convert the service that is measured. `name`: the variant's. `port`: that it listens on, if known."""
@@ -196,11 +200,11 @@ class Converter:
         refused = [key for key in ("ssh", "additional_contexts", "entitlements", "privileged") if build.get(key)]
         if build.get("dockerfile_inline"):
             refused.append("dockerfile_inline")
-        if refused:
+        if refused and service.name not in self.made_otherwise:
             raise InputError(
                 f"{self.file}: {service.name} is built with `{refused[0]}`, which is not supported",
-                advice="build it from one context and a Dockerfile, or name an image: "
-                f"`variants: {{{make_name(service.name)}: {{image: …}}}}`",
+                advice="build it from one context and a Dockerfile, or give it a `build` or an `image` in bench.yml, "
+                f"as {make_name(service.name)}",
             )
         for name, value in service.build_arguments.items():
             self._require_plain(service, f"build.args.{name}", value)

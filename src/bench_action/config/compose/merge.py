@@ -32,7 +32,13 @@ def find_choice(data: Mapping[str, Any], services: Mapping[str, Any]) -> RoleCho
     own = _mapping(data.get("services"))
     kept = [names.get(name, name) for name, body in own.items() if body is not None]
     dropped = [names.get(name, name) for name, body in own.items() if body is None]
-    return RoleChoice(variants, kept, dropped, builds)
+    chosen = [(service, _mapping(data.get("variants")).get(name)) for name, service in variants.items()]
+    chosen += [(names.get(name, name), body) for name, body in own.items()]
+    made, as_given = (
+        {name for name, body in chosen if any(_mapping(body).get(origin) for origin in _ORIGINS) == otherwise}
+        for otherwise in (True, False)
+    )
+    return RoleChoice(variants, kept, dropped, builds, made - as_given)
 
 
 def merge(data: Mapping[str, Any], reading: ComposeReading) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def convert_project(project: ComposeProject, folder: Path, root: Path, choice: R
     """Convert what compose printed into services and variants. `folder`: that their paths become relative to."""
     roles = choose_roles(project.services, choice, project.file)
     notes = Notes([f"compose: {warning}" for warning in project.warnings])
-    converter = Converter(folder, root, project.file, project.defined, project.environ, notes)
+    converter = Converter(folder, root, project.file, project.defined, project.environ, notes, choice.made_otherwise)
     _note_roles(roles, choice, notes)
     names = _name_services(roles, project.file)
     variants = {

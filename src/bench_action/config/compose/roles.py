@@ -47,13 +47,15 @@ class NothingBuiltError(InputError):
 class RoleChoice:
     """What `bench.yml` says: variant → service, services that it keeps, and those that it leaves out (null).
 
-    `builds`: whether it has variants that are no services, with a build or an image.
+    `builds`: whether it has variants that are no services, with a build or an image. `made_otherwise`: services to
+    which it gives a build or an image.
     """
 
     variants: Mapping[str, str] = field(default_factory=dict)
     kept: Collection[str] = ()
     dropped: Collection[str] = ()
     builds: bool = False
+    made_otherwise: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

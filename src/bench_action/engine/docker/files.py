@@ -15,9 +15,8 @@ from docker.errors import NotFound
 from bench_action.engine.docker.client import translate_errors
 from bench_action.engine.protocol import FileCopy
 from bench_action.model.errors import StackError
+from bench_action.model.files import NEVER_COPIED
 
-# What the checkout of another revision does not have either: both revisions must get the same.
-_SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__"})
 _LARGEST = 512 * 2**20  # bytes, all files of a container together
 _LARGEST_TEXT = 2**20  # bytes
 _READABLE = 0o444
@@ -107,7 +106,7 @@ def _list_paths(source: Path) -> Iterator[Path]:
         yield source
         return
     for entry in sorted(os.scandir(source), key=lambda item: item.name):
-        if entry.name in _SKIPPED:
+        if entry.name in NEVER_COPIED:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _list_paths(Path(entry.path))

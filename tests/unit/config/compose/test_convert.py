@@ -289,6 +289,18 @@ def test_builds_that_cannot_be_made__are_refused(tmp_path: Path, key: str) -> No
         read(tmp_path, services)
 
 
+@pytest.mark.parametrize("own", ["image: 'web:1'", "build: ."])
+def test_builds_that_cannot_be_made__can_be_replaced(tmp_path: Path, own: str) -> None:
+    """As the message advises."""
+    made = f"{{build: {{context: {add_context(tmp_path)}, ssh: [default]}}, ports: ['80:80']}}"
+    config = configure(
+        tmp_path, f"web: {made}\nmy_job: {made}", f"variants: {{web: {{{own}}}}}\nservices: {{my-job: {{{own}}}}}"
+    )
+    assert [each.image for each in (config.variants["web"], config.services["my-job"])] == [
+        "web:1" if own.startswith("image") else None
+    ] * 2
+
+
 def test_names_that_clash__are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two services would have the name my-db"):
         read(tmp_path, web(tmp_path, others="my_db: {image: a}\nmy-db: {image: b}"))
