@@ -16,8 +16,8 @@ from bench_action.stats.interval import LEAST_BLOCKS
 
 _WIDE_SPREAD = 0.3
 _SAME_IMAGE = (
-    "Base and head run the same image, so the machine or chance is the cause. Close other programs, or use a quieter "
-    "runner."
+    "Base and head run the same image. If their data and settings are the same, too, the machine or chance is the "
+    "cause: close other programs, or use a quieter runner."
 )
 
 
@@ -68,7 +68,7 @@ def collect_warnings(
 ) -> tuple[RunWarning, ...]:
     """Collect the warnings of trials, one for each code and cell, of pairs, counts and spreads; what invalidates first.
 
-    `identical`: variants of which base and head run the same image, so that the code causes no difference.
+    `identical`: variants of which base and head run the same image, so that only data or settings may differ.
     """
     groups: dict[tuple[Code, str], list[RunWarning]] = {}
     for trial in trials:
