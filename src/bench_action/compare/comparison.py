@@ -240,12 +240,14 @@ def describe_gate(gate: Gate | None) -> dict[str, Any]:
 
 
 def _judge_count(metric: str, difference: float, base_value: float, gate: Gate | None) -> tuple[Verdict, str]:
-    """Judge a count that changed, by its gate alone."""
+    """Judge a count that changed: a loss by its gate alone, if it reaches that; any gain is one."""
     if gate is None:
         return "measured", ""
-    if abs(difference) <= max(gate.size * base_value, gate.absolute):
+    if (difference > 0) != (METRICS[metric].better == "lower"):
+        return "improved", ""
+    if abs(difference) < max(gate.size * base_value, gate.absolute):
         return "measured", f"the change is within the gate of {percent(gate.size, exact=True)}"
-    return "regressed" if (difference > 0) == (METRICS[metric].better == "lower") else "improved", ""
+    return "regressed", ""
 
 
 def _divide(value: float, divisor: float) -> float | None:

@@ -16,6 +16,7 @@ _MANY = 10  # so many more queries per request mean a query in a loop
 _ERRORS = 0.001
 _UNEXPECTED = "most replies have a status that is not expected, and base's do not"
 _LONGEST = 160  # characters of a statement
+_MOST_BAD = 10
 CHANCE = 0.005  # of a false alarm by errors that occur by chance: five bad blocks of head and none of base suffice
 _WORK = {"queries": "queries_per_request", "rows": "rows_per_request", "cache_commands": "cache_commands_per_request"}
 
@@ -98,11 +99,15 @@ class LoadErrors(NamedTuple):
         return self.wrong or self.errors > _ERRORS * self.requests
 
 
-def list_loads(trials: Sequence[Trial], cell: Cell) -> list[LoadErrors]:
-    """List what a cell answered under load, block by block. Late replies are no errors."""
+def _list_loads(trials: Sequence[Trial], cell: Cell, pair: Pair) -> list[LoadErrors]:
+    """List what a cell of a pair answered under load, alone and in the pair, block by block.
+
+    Late replies are no errors. Other pairs, in which the pair's other side is not, may load the cell harder.
+    """
     blocks: dict[tuple[int, str, int], list[Trial]] = {}
     for trial in trials:
-        if trial.cell == str(cell) and trial.phase in (*LOADED_PHASES, "rate"):
+        loaded = trial.phase in (*LOADED_PHASES, "rate") and trial.pair in {"", str(pair)}
+        if trial.cell == str(cell) and loaded:
             blocks.setdefault((trial.shard, trial.phase, trial.block), []).append(trial)
     return [
         LoadErrors(
@@ -121,7 +126,7 @@ def find_errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
     application that fails now and then does so in any block. wrk counts no status below 400; that most replies have
     one that is not expected, such as redirects, is known from samples.
     """
-    base, head = list_loads(trials, pair.base), list_loads(trials, pair.head)
+    base, head = (_list_loads(trials, cell, pair) for cell in (pair.base, pair.head))
     before, after = (sum(one.errors for one in own) / max(1, sum(one.requests for one in own)) for own in (base, head))
     counted = after > _ERRORS and after > 2 * before
     if counted or (any(one.wrong for one in head) and not any(one.wrong for one in base)):
@@ -130,6 +135,16 @@ def find_errors(trials: Sequence[Trial], pair: Pair) -> Iterator[Finding]:
         text = f"errors: {percent(before)} → {percent(after)} of all requests" if counted else _UNEXPECTED
         text += "" if fails else f", in {bad[1]} of {plural(len(head), 'block')}: this may be chance"
         yield Finding(code="errors", message=text, cell=str(pair.head), before=before, after=after, fails=fails)
+
+
+def errs_enough(trials: Sequence[Trial], pair: Pair) -> bool:
+    """Whether head has so many more blocks with errors than base that chance is hardly the cause.
+
+    Ten such blocks are enough, even if base has them, too.
+    """
+    base, head = (_list_loads(trials, cell, pair) for cell in (pair.base, pair.head))
+    bad = [sum(one.is_bad for one in own) for own in (base, head)]
+    return bad[1] >= _MOST_BAD or (bad[1] > 0 and compute_chance(bad[0], len(base), bad[1], len(head)) <= CHANCE)
 
 
 def compute_chance(base_bad: int, base_all: int, head_bad: int, head_all: int) -> float:

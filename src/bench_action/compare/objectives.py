@@ -54,7 +54,9 @@ def find_lost_objectives(
     """Find a head that holds its objective at no rate that was tried, where base does."""
     for pair in pairs:
         objective = objectives.get(pair.head.profile)
-        if objective is None or pair.kind != "revision" or _fails_everywhere(trials, pair, "base", objective):
+        if objective is None or pair.kind != "revision":
+            continue
+        if not any(step.holds for step in _list_attempts(trials, pair, "base", objective)):
             continue
         if steps := _fails_everywhere(trials, pair, "head", objective):
             message = f"it holds {objective} at no rate from {min(step.rate for step in steps):.3g}/s on, and base does"
@@ -65,10 +67,14 @@ def find_lost_objectives(
 
 def _fails_everywhere(trials: Sequence[Trial], pair: Pair, side: str, objective: Objective) -> list[Attempt]:
     """List the steps of a side if none of them holds; empty if one does, or without steps."""
-    steps = [
-        judge_step(t, objective) for t in _select(trials, pair, side) if t.phase == "slo" and t.valid and is_usable(t)
-    ]
+    steps = _list_attempts(trials, pair, side, objective)
     return steps if not any(step.holds for step in steps) else []
+
+
+def _list_attempts(trials: Sequence[Trial], pair: Pair, side: str, objective: Objective) -> list[Attempt]:
+    """List the steps of a side that count."""
+    own = _select(trials, pair, side)
+    return [judge_step(t, objective) for t in own if t.phase == "slo" and t.valid and is_usable(t)]
 
 
 def _select(trials: Sequence[Trial], pair: Pair, side: str) -> list[Trial]:

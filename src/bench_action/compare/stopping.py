@@ -8,7 +8,7 @@ from typing import Literal
 from bench_action.compare.alphas import Alphas
 from bench_action.compare.counting import find_unused_services, is_settled
 from bench_action.compare.evidence import build_evidence, build_paired_evidence, check_duets, pair_blocks
-from bench_action.compare.explain import list_loads
+from bench_action.compare.explain import errs_enough
 from bench_action.compare.gating import UNCONFIRMED, confirms, judge_losses
 from bench_action.compare.rates import find_missed_rates
 from bench_action.compare.slicing import SlicingChoice, choose, describe_noise
@@ -20,7 +20,6 @@ from bench_action.stats.sequential import Course
 
 _TIMED = 3  # blocks whose time decides how many there will be
 _COUNTED = 2  # how often every cell is counted
-_BAD_BLOCKS = 5  # blocks of head with errors, which chance does not give it alone (Fisher's test at `CHANCE`)
 Ended = Literal["time", "decided", "unfit"]
 Key = tuple[str, PhaseName]
 
@@ -136,6 +135,8 @@ class Decider:
         if key not in self._caps:
             self._caps[key] = self._plan_blocks(key, trials, blocks_s)
         if len(blocks_s) >= self._caps[key]:
+            if not self.to_the_end:
+                self._decide(block.pair, key, trials)  # if a gate is broken, no slices in turn are needed
             return "time"
         return None if self.to_the_end else self._decide(block.pair, key, trials)
 
@@ -162,8 +163,10 @@ class Decider:
         left_s, sharing = self.minutes * 60 - spent.total_s, self.pairs
         if self.timetable is not None:
             left_s -= _time_requests(self.timetable, trials).reserve_s(block, spent)
-        if block.phase == "interleaved" and (duets := {trial.pair for trial in trials if trial.phase == "duet"}):
-            sharing = sum(self._is_unfit(pair, trials) for pair in duets)
+        if block.phase == "interleaved" and any(trial.phase == "duet" for trial in trials):
+            # those of revisions only have gates that slices in turn may decide
+            duets = {trial.pair for trial in trials if trial.phase == "duet" and trial.revision == "base"}
+            sharing = sum(self._is_unfit(pair, trials) for pair in duets - self._broken)
         return max(0.0, min(self.seconds, left_s / max(1, sharing)))
 
     def _needs_turns(self, block: Block, trials: Sequence[Trial]) -> bool:
@@ -237,4 +240,4 @@ def _time_requests(timetable: Timetable, trials: Sequence[Trial]) -> Timetable:
 def _errs_enough(pair: Pair, trials: Sequence[Trial]) -> bool:
     """Whether head answers most requests wrongly, and has done so often enough to say whether that is chance."""
     wrong = any(trial.answers_wrongly for trial in trials if trial.whole_cell == str(pair.head))
-    return wrong and pair.kind == "revision" and len(list_loads(trials, pair.head)) >= _BAD_BLOCKS
+    return wrong and pair.kind == "revision" and errs_enough(trials, pair)

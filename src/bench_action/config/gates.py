@@ -29,8 +29,8 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    max_loss: Share | None = Field(None, description="if more is better: `5%` allows 5 % less")
-    max_gain: Share | None = Field(None, description="if less is better: `5%` allows 5 % more")
+    max_loss: Share | None = Field(None, description="if more is better: from which loss on a change counts")
+    max_gain: Share | None = Field(None, description="if less is better: from which gain on a change counts")
     absolute: float = Field(0.0, ge=0, description="and by at least this much, in the metric's unit")
     level: Literal["fail", "warn"] = "fail"
 

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.unit.factories import PAIR, make_count
 
+from bench_action.compare.comparison import _judge_count
 from bench_action.compare.counting import (
     Count,
     count_metric,
@@ -20,6 +21,7 @@ from bench_action.compare.counting import (
     select_counts,
     warn_of_varying_counts,
 )
+from bench_action.config.gates import Gate
 from bench_action.model.result import Statement, Trial, Work
 from bench_action.model.warning import Code
 from bench_action.plan.blocks import Block, make_solo_blocks
@@ -287,3 +289,18 @@ def test_change_from__is_zero_for_the_same_code_with_any_background_work(kind: s
 def test_change_from__finds_one_more_query_per_request(kind: str) -> None:
     gaps = [compared(kind, 1, seed)[0] for seed in range(100)]
     assert sum(gap > 0 for gap in gaps) >= 98
+
+
+@pytest.mark.parametrize(
+    ("gate", "base", "head", "verdict"),
+    [
+        (Gate(max_gain=0), 4, 4.5, "regressed"),
+        (Gate(max_gain=0, absolute=1), 4, 4.5, "measured"),
+        (Gate(max_gain=0, absolute=1), 4, 5, "regressed"),  # it reaches the limit
+        (Gate(max_gain=0.1), 10, 10.9, "measured"),
+        (Gate(max_gain=0.1), 10, 11, "regressed"),
+        (Gate(max_gain=0.1), 10, 9.9, "improved"),
+    ],
+)
+def test_judge_count__a_loss_counts_from_the_gate_on(gate: Gate, base: float, head: float, verdict: str) -> None:
+    assert _judge_count("queries_per_request", head - base, base, gate)[0] == verdict

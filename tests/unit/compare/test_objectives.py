@@ -109,6 +109,8 @@ def test_objectives__that_no_rate_holds() -> None:
     assert finding.fails
     assert finding.message == "it holds p99 ≤ 30 ms at no rate from 50/s on, and base does"
     assert "in no block was it known of both sides" in compare(lost)["slo_rate"].reason
+    unknown = [t.model_copy(update={"generator_busy": 0.9}) if t.side == "base" else t for t in lost]
+    assert list(find_lost_objectives(unknown, [PAIR], OBJECTIVES)) == []  # k6 was too busy to know of base
 
 
 def test_summarise__has_the_highest_rate_of_each_cell() -> None:

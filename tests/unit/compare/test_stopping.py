@@ -172,6 +172,50 @@ def test_enough__a_head_that_answers_wrongly_ends_a_pair_after_five_blocks(
     assert not any(finding.fails for finding in find_errors(trials[: 2 * tracks], PAIR))
 
 
+@pytest.mark.parametrize(("good", "wrong"), [(0, 5), (2, 6), (7, 7)])
+def test_enough__good_blocks_before_wrong_ones_delay_the_end(good: int, wrong: int) -> None:
+    """The end comes once chance is hardly the cause: before that, the run would be `invalid` instead of `regressed`."""
+    chosen, trials = decider(to_the_end=True), list[Trial]()
+    for number in range(1, good + wrong + 1):
+        assert not chosen.enough(Block("rate", number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1)))
+        base, head = (trial.model_copy(update={"phase": "rate"}) for trial in make_duet(number))
+        if number > good:
+            warnings = (Code.MOSTLY_ERRORS.warn("500 in 9 of 10 sampled", str(PAIR.head)),)
+            head = head.model_copy(update={"errors": Errors(status=head.requests), "warnings": warnings})
+        trials += [base, head]
+    assert chosen.enough(Block("rate", good + wrong + 1, (), PAIR), trials, ElapsedTime(0.0, [7.5]))
+    assert next(find_errors(trials, PAIR)).fails
+
+
+def test_enough__errors_of_both_end_a_pair_too() -> None:
+    chosen, trials = decider(to_the_end=True), list[Trial]()
+    for number in range(1, 11):
+        assert not chosen.enough(Block("rate", number, (), PAIR), trials, ElapsedTime(0.0, [7.5] * (number - 1)))
+        trials += [
+            trial.model_copy(
+                update={
+                    "phase": "rate",
+                    "errors": Errors(status=trial.requests),
+                    "warnings": (Code.MOSTLY_ERRORS.warn("500", trial.cell),),
+                }
+            )
+            for trial in make_duet(number)
+        ]
+    assert chosen.enough(Block("rate", 11, (), PAIR), trials, ElapsedTime(0.0, [7.5]))
+
+
+def test_find_errors__are_not_of_other_pairs() -> None:
+    """A variant may be loaded harder next to another one: base is never loaded like that."""
+    own = [trial for number in range(1, 6) for trial in make_duet(number)]
+    elsewhere = [
+        head.model_copy(update={"pair": "quick/slow", "errors": Errors(status=head.requests // 2)})
+        for number in range(1, 11)
+        for _, head in [make_duet(number)]
+    ]
+    assert list(find_errors([*own, *elsewhere], PAIR)) == []
+    assert next(find_errors([*own, *(trial.model_copy(update={"pair": str(PAIR)}) for trial in elsewhere)], PAIR)).fails
+
+
 def turns_needed(chosen: Decider, trials: Sequence[Trial]) -> bool:
     spent: list[float] = []
     for number in range(1, 6):
@@ -198,6 +242,20 @@ def test_enough__turns_are_not_needed_once_a_gate_is_broken() -> None:
     for number in range(1, 7):
         chosen.enough(Block("duet", number, (), PAIR), costly[: 2 * (number - 1)], ElapsedTime(sum(spent), spent))
         spent.append(7.5)
+    assert chosen.enough(Block("interleaved", 1, (), PAIR), costly, ElapsedTime(sum(spent), []))
+
+
+def test_enough__turns_are_not_needed_if_the_last_look_breaks_a_gate() -> None:
+    """With five blocks at most, the only look is at the end."""
+    costly = [
+        trial for n in range(1, 6) for trial in make_duet(n, base=10_000 + n, head=6_000 + n, shares=(0.43, 0.57))
+    ]
+    chosen = Decider(default_gates(), ALPHAS, 1, 38.0)
+    spent: list[float] = []
+    for number in range(1, 7):
+        chosen.enough(Block("duet", number, (), PAIR), costly[: 2 * (number - 1)], ElapsedTime(sum(spent), spent))
+        spent.append(7.5)
+    assert chosen.courses()[str(PAIR), "duet"].cap == 5
     assert chosen.enough(Block("interleaved", 1, (), PAIR), costly, ElapsedTime(sum(spent), []))
 
 
