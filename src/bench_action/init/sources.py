@@ -50,6 +50,10 @@ class Sources:
     folder: Path
     names: tuple[str, ...]
     _texts: dict[str, str] = field(default_factory=dict, repr=False)
+    _known: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_known", frozenset(self.names))
 
     @classmethod
     def from_folder(cls, folder: Path) -> "Sources":
@@ -64,6 +68,10 @@ class Sources:
             for name in self.names
             if any(fnmatch(name, pattern) or fnmatch(PurePosixPath(name).name, pattern) for pattern in patterns)
         ]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this path."""
+        return name in self._known
 
     def find_code(self, *suffixes: str) -> list[str]:
         """Find source files by their suffixes, except tests, documents, examples and benchmarks."""

@@ -12,6 +12,7 @@ from bench_action.init.routes.syntax import drop_comments
 from bench_action.init.sources import Sources
 
 _SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")
+_COMPILED = re.compile(r"\.([mc]?)jsx?$")
 _TEXT = r"""["'`]([^"'`$]*)["'`]"""
 _GET = re.compile(
     rf"\b(app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]oute(?:r|s|rs)?)\s*\.\s*get\s*(?:<[^>]*>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)"
@@ -236,12 +237,15 @@ def _find_file(sources: Sources, file: str, path: str, depth: int = 0) -> str:
         tops = ("", "src/", f"{file.partition('/')[0]}/", f"{file.partition('/src/')[0]}/src/")
         return next(filter(None, (_find_file(sources, "x", f"{top}{path[2:]}") for top in tops)), "")
     base = normpath(str(PurePosixPath(file).parent / path))
+    # TypeScript's modules import `users.ts` by what it is compiled to, `users.js`
+    compiled = [_COMPILED.sub(rf".\1{kind}", base) for kind in ("ts", "tsx")] if _COMPILED.search(base) else []
     candidates = [
         base,
+        *compiled,
         *(f"{base}{suffix}" for suffix in _SUFFIXES),
         *(f"{base}/index{suffix}" for suffix in _SUFFIXES),
     ]
-    found = next((name for name in candidates if name in sources.names), "")
+    found = next(filter(sources.has, candidates), "")
     text = sources.read(found) if found and depth < _DEEPEST else ""
     other = _ONLY_EXPORTS.fullmatch(drop_comments(text)) if 0 < len(text) < _LONGEST_EXPORT else None
     return _find_file(sources, found, other[1], depth + 1) if other is not None else found
