@@ -1,6 +1,7 @@
 """What is odd, hostile or huge in a repository ends `bench-action init` with nothing but an InputError."""
 
 import json
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import yaml
 from tests.unit.init.drafts import Make, write_compose
 
 from bench_action.init.render import render_configuration
+from bench_action.init.routes.decorated import find_decorated_routes
+from bench_action.init.routes.django import find_django_routes
+from bench_action.init.routes.node import find_node_routes
+from bench_action.init.routes.php import find_php_routes
+from bench_action.init.routes.route import Route
+from bench_action.init.sources import Sources
 from bench_action.model.errors import InputError
 
 pytestmark = pytest.mark.unit
+
+Finder = Callable[[Sources], Iterator[Route]]
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,35 @@ def test_files__that_would_take_long_do_not(draft: Make, tmp_path: Path, name: s
         "config/routes.rb": "resources :items\n",
     }
     assert render_configuration(draft({**files, name: text}))
+
+
+@pytest.mark.parametrize(
+    ("find", "name", "text"),
+    [
+        (find_php_routes, "web.php", r"Route \"" + r"\"" * 200_000),
+        (find_php_routes, "web.php", r"Route '" + r"\'" * 200_000 + "\\\n"),
+        (find_node_routes, "server.js", ".get(`" + r"\`" * 200_000),
+        (find_node_routes, "server.js", "app.get(" + "a$" * 200_000),
+        (find_node_routes, "server.js", "app.get<" * 50_000),
+    ],
+)
+def test_routes__of_files_that_would_take_long_do_not(find: Finder, name: str, text: str) -> None:
+    """Each took minutes. The suite limits the time of each test."""
+    assert not list(find(Sources(Path(), (name,), {name: text})))
+
+
+@pytest.mark.parametrize(
+    ("find", "text"),
+    [
+        (find_decorated_routes, "@app.get('/x')\ndef x(a: {0} = {0}): ...\n"),
+        (find_decorated_routes, "@app.route('/x', methods={0})\n@needs({0})\ndef x(): ...\n"),
+        (find_decorated_routes, "app = FastAPI(dependencies={0})\napp.include_router(x, dependencies={0})\n"),
+        (find_decorated_routes, "Route('/', x, methods={0})\n"),
+        (find_django_routes, "@redirect({0})\ndef x(): ...\n"),
+        (find_django_routes, "class X(APIView, {0}):\n    permission_classes = {0}\n"),
+    ],
+)
+@pytest.mark.parametrize("deep", ["+".join("a" * 2000), "[" + "0x" + "f" * 5000 + "]"])
+def test_python__with_what_cannot_be_written_again_is_read(find: Finder, text: str, deep: str) -> None:
+    for route in find(Sources(Path(), ("app.py",), {"app.py": text.format(deep)})):
+        assert route.path in {"/", "/x"}

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from bench_action.init.routes.route import Route, make_path, make_query
-from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk
+from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk, write_python
 from bench_action.init.sources import Sources
 
 _ROUTERS = frozenset({"APIRouter", "Blueprint", "Namespace", "Router", "APIBlueprint"})
@@ -148,7 +148,7 @@ class _File:
         if made in _ROUTERS:
             self.project.own[_Key(self.module, name)] = self._find_prefix(call) or ""
         if made in {*_ROUTERS, "FastAPI"} and _requires_login(
-            ast.unparse(get_keyword(call, "dependencies") or call.func)
+            write_python(get_keyword(call, "dependencies") or call.func)
         ):
             self.project.guarded.add(_Key(self.module, name))
 
@@ -168,7 +168,7 @@ class _File:
         if method == "get" and (router or (text or "").startswith("/")):
             return text if text is not None and (not text or text.startswith("/")) else None
         methods = get_keyword(call, "methods")
-        allows = methods is None or "GET" in ast.unparse(methods).upper()
+        allows = methods is None or "GET" in write_python(methods).upper()
         return text if method in {"route", "api_route"} and router and allows else None
 
     def _read_call(self, call: ast.Call) -> None:
@@ -181,7 +181,7 @@ class _File:
         elif (
             method == "Route"
             and call.args
-            and "GET" in ast.unparse(get_keyword(call, "methods") or ast.Constant("GET"))
+            and "GET" in write_python(get_keyword(call, "methods") or ast.Constant("GET"))
         ) or ((owner, method) == ("web", "get") and call.args):
             self._add("", self._get_text(call.args[0]))
 
@@ -198,7 +198,7 @@ class _File:
         if child:
             replaces = method == "register_blueprint" and prefix is not None
             needed = get_keyword(call, "dependencies")
-            guarded = needed is not None and _requires_login(ast.unparse(needed))
+            guarded = needed is not None and _requires_login(write_python(needed))
             include = _Include(self._resolve(owner), self._resolve(child), prefix or "", replaces, guarded)
             self.project.includes.append(include)
 
@@ -227,13 +227,13 @@ class _File:
 
 def _is_guarded(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
     """Whether a decorator or a parameter of a view, or of a class's `get`, says that it requires authentication."""
-    parts = [ast.unparse(decorator) for decorator in node.decorator_list]
+    parts = [write_python(decorator) for decorator in node.decorator_list]
     if isinstance(node, ast.ClassDef):
         own = _list_methods(node).get("get")
         return any(map(_requires_login, parts)) or (own is not None and _is_guarded(own))
     for argument, default in _list_arguments(node):
         parts.append(
-            f"{ast.unparse(argument)} = {ast.unparse(default)}" if default is not None else ast.unparse(argument)
+            f"{write_python(argument)} = {write_python(default)}" if default is not None else write_python(argument)
         )
     return any(map(_requires_login, parts))
 
@@ -285,7 +285,7 @@ def _is_needed(argument: ast.arg, default: ast.expr | None) -> bool:
         calls = [each for each in others if isinstance(each, ast.Call)]
         if any(get_name(call.func).rpartition(".")[2] != "Query" or _has_default(call) for call in calls):
             return False
-    if kind is None or not _SIMPLE.fullmatch(ast.unparse(kind)):
+    if kind is None or not _SIMPLE.fullmatch(write_python(kind)):
         return False
     if isinstance(default, ast.Call) and get_name(default.func).rpartition(".")[2] == "Query":
         return not _has_default(default)

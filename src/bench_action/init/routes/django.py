@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from bench_action.init.routes.route import Route, make_path
-from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk
+from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk, write_python
 from bench_action.init.sources import Sources
 
 _ROOT = re.compile(r"""^[ \t]*ROOT_URLCONF\s*[=:]\s*["']([\w.]+)["']""", re.MULTILINE)
@@ -150,7 +150,7 @@ def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], froz
             continue
         for node in walk(parse_python(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+                decorators = [write_python(decorator) for decorator in node.decorator_list]
                 if any(_refuses_get(decorator) for decorator in decorators) or _only_redirects(node):
                     unfit.add(node.name)
                 named = next((text for text in decorators if text.startswith("permission_classes(")), "")
@@ -168,7 +168,7 @@ def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], froz
 
 def _lacks_get(node: ast.ClassDef) -> bool:
     """Whether a view of REST framework answers other methods only."""
-    bases = " ".join(map(ast.unparse, node.bases))
+    bases = " ".join(map(write_python, node.bases))
     own = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
     if "get" in own or _READS.search(bases):
         return False
@@ -177,12 +177,12 @@ def _lacks_get(node: ast.ClassDef) -> bool:
 
 def _is_guarded_class(node: ast.ClassDef, *, by_default: bool) -> bool:
     """Whether a view requires authentication: by a mixin, or by the permissions of REST framework."""
-    bases = " ".join(map(ast.unparse, node.bases))
+    bases = " ".join(map(write_python, node.bases))
     if any(mixin in bases for mixin in ("LoginRequired", "PermissionRequired", "UserPassesTest")):
         return True
     for each in node.body:
         if isinstance(each, ast.Assign) and get_name(each.targets[0]) == "permission_classes":
-            return _guards(ast.unparse(each.value))
+            return _guards(write_python(each.value))
     return by_default and any(kind in bases for kind in ("APIView", "ViewSet", "generics."))
 
 

@@ -15,7 +15,7 @@ _SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")
 _COMPILED = re.compile(r"\.([mc]?)jsx?$")
 _TEXT = r"""["'`]([^"'`$]*)["'`]"""
 _GET = re.compile(
-    rf"\b(app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]oute(?:r|s|rs)?)\s*\.\s*get\s*(?:<[^>]*>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)"
+    rf"(?<![\w$])(app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]oute(?:r|s|rs)?)\s*\.\s*get\s*(?:<[^>]{{0,300}}>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)"
 )
 _CHAINED = re.compile(rf"\.route\(\s*{_TEXT}\s*\)((?:\s*\.\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+)")
 _LISTED = re.compile(rf"\{{\s*path:\s*{_TEXT}\s*,\s*(?:route|router|handler):\s*([\w$]+)")
@@ -30,7 +30,7 @@ _NAMED_IMPORT = re.compile(
 )
 _MADE = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*(?:await\s+)?([\w$]+)\(")
 _USE = re.compile(
-    rf"(?:\b([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]*\])?\s*,)?([^;{{}}]{{0,1000}}?)\)\s*(?=[;.\n)]|$)"
+    rf"(?:(?<![\w$])([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]*\])?\s*,)?([^;{{}}]{{0,1000}}?)\)\s*(?=[;.\n)]|$)"
 )
 _LONGEST_EXPORT = 2000  # characters of a file that only exports what another one does
 _ONLY_EXPORTS = re.compile(
@@ -38,10 +38,10 @@ _ONLY_EXPORTS = re.compile(
     r"""["'](\.[^"']*)["']\s*\)?\s*;?\s*"""
 )
 _EXPORTS = re.compile(r"(?:\bmodule\.exports\s*=|\bexport\s+default)\s*\{([^{}]*)\}")
-_USES_GUARD = re.compile(r"\b([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\s*\)")
+_USES_GUARD = re.compile(r"(?<![\w$])([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\s*\)")
 _REGISTER = re.compile(rf"""\.register\(\s*([^;]{{0,1000}}?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
 _ASSIGNED = re.compile(
-    r"\b(?:const|let|var)\s+([\w$]+)\s*(?::[^=]+)?=\s*"
+    r"\b(?:const|let|var)\s+([\w$]+)\s*(?::[^=]{1,300})?=\s*"
     r"(?:express\.Router|Router|new Router|require\([\"']express[\"']\)\.Router)\("
 )
 _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")

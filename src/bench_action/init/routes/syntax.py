@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_COMMENTS = re.compile(
-    r'("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL
-)
+_QUOTED = r""""(?:\\.|[^"\\\n])*+"|'(?:\\.|[^'\\\n])*+'"""
+# what is escaped is skipped: looking for an end from each of many escaped quotes would take minutes
+_COMMENTS = re.compile(rf"({_QUOTED}|`(?:\\.|[^`\\])*+`|\\.)|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _LONGEST = 10_000  # characters of a statement
-_OTHERS = r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}]"""
+_OTHERS = rf"""{_QUOTED}|\\["']|[{{}}]"""
 
 
 def parse_python(text: str) -> ast.Module:
@@ -21,6 +21,14 @@ def parse_python(text: str) -> ast.Module:
             return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module(body=[], type_ignores=[])
+
+
+def write_python(node: ast.AST) -> str:
+    """Write an expression as Python; empty if it is nested too deeply, or has a number of too many digits."""
+    try:
+        return ast.unparse(node)
+    except (RecursionError, ValueError):
+        return ""
 
 
 def walk(tree: ast.AST) -> Iterator[ast.AST]:
