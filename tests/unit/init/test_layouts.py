@@ -37,6 +37,77 @@ def test_node__reads_imports_of_what_typescript_is_compiled_to(find: Find, names
     assert find(find_node_routes, files) == ["/api/users/all"]
 
 
+@pytest.mark.parametrize(
+    ("argument", "path"),
+    [
+        ("'api'", "/api/cats"),
+        ("prefix", "/{prefix}/cats"),
+        ("config.get('prefix')", "/{prefix}/cats"),
+        ("`${name}/v1`", "/{prefix}/cats"),
+        ("'api/' + version", "/{prefix}/cats"),
+    ],
+)
+def test_nest__has_no_literal_paths_below_a_prefix_that_is_not_known(find: Find, argument: str, path: str) -> None:
+    files = {
+        "main.ts": f"const prefix = process.env.PREFIX ?? 'api';\napp.setGlobalPrefix({argument});\n",
+        "cats.controller.ts": "@Controller('cats')\nclass Cats {\n  @Get()\n  all() {}\n}\n",
+    }
+    assert find(find_node_routes, files) == [path]
+
+
+def test_koa__reads_prefixes_of_routers(find: Find) -> None:
+    files = {
+        "app.js": """
+const books = require('./books'), pens = require('./pens');
+app.use(books.routes()).use(pens.routes());
+""",
+        "books.js": """
+const router = new Router({ prefix: '/books' });
+router.get('/', all).get('/new-ones', some);
+module.exports = router;
+""",
+        "pens.js": """
+const router = new Router();
+router.prefix('/pens');
+router.get('/all', all);
+module.exports = router;
+""",
+        "one.js": """
+const router = new Router({ sensitive: true, prefix: BASE });
+router.get('/one', x);
+app.use(router.routes());
+""",
+        "two.js": """
+const apiRouter = new Router({ prefix: '/api' });
+const innerRouter = new Router();
+innerRouter.get('/two', x);
+apiRouter.use('/inner', innerRouter.routes());
+app.use(apiRouter.routes());
+""",
+    }
+    assert find(find_node_routes, files) == [
+        *("/api/inner/two", "/books/", "/books/new-ones", "/pens/all", "/{prefix}/one")
+    ]
+
+
+def test_hono__reads_routes_of_other_applications(find: Find) -> None:
+    files = {
+        "index.ts": """
+import books from './books';
+import pens from './pens';
+const app = new Hono().basePath('/v1');
+const api = new Hono();
+api.get('/status-page', x);
+app.route('/books', books).route('/pens', pens);
+app.route('/api', api);
+export default app;
+""",
+        "books.ts": "const app = new Hono();\napp.get('/', all);\nexport default app;\n",
+        "pens.ts": "const app = new Hono();\napp.get('/all', all);\nexport default app;\n",
+    }
+    assert find(find_node_routes, files) == ["/v1/api/status-page", "/v1/books/", "/v1/pens/all"]
+
+
 def test_go__passes_groups_to_functions_by_package(find: Find) -> None:
     files = {
         "main.go": """

@@ -44,6 +44,13 @@ _ASSIGNED = re.compile(
     r"\b(?:const|let|var)\s+([\w$]+)\s*(?::[^=]{1,300})?=\s*"
     r"(?:express\.Router|Router|new Router|require\([\"']express[\"']\)\.Router)\("
 )
+# Koa's `new Router({prefix: '/books'})` and `router.prefix('/books')`, Hono's `basePath('/api')`
+_OWN = re.compile(
+    rf"(?<![\w$])([\w$]+)(?:\s*=\s*(?:new\s+)?[\w$.]{{0,100}}Router\(\s*\{{[^{{}}]{{0,300}}?\bprefix:\s*|\.prefix\(\s*|"
+    rf"\s*=\s*(?:new\s+[\w$]+(?:<[^>]{{0,300}}>)?\([^()]{{0,300}}\)|[\w$]+)\s*\.basePath\(\s*)(?:{_TEXT}(?=\s*[,}})]))?"
+)
+_HONO = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*new\s+(?:OpenAPI)?Hono\b")
+_ROUTED = re.compile(rf"(?:(?<![\w$])([\w$]+)\s*)?\.route\(\s*{_TEXT}\s*,\s*([\w$]+)\s*\)")
 _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")
 _CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
@@ -86,14 +93,30 @@ class _Mount(NamedTuple):
 class _Module:
     """A file: its routes by the variable of their router, the files that it mounts, and where its own routers are.
 
+    `local`: router → the one that mounts it, and its path there. `own`: prefixes that routers are made with.
     `unmounted`: routers that it makes and does not mount itself. `exports`: name → variable, if it has several.
     """
 
     routes: list[tuple[str, Route]] = field(default_factory=list)
     mounts: list[_Mount] = field(default_factory=list)
-    local: dict[str, str] = field(default_factory=dict)
+    local: dict[str, tuple[str, str]] = field(default_factory=dict)
+    own: dict[str, str] = field(default_factory=dict)
     unmounted: set[str] = field(default_factory=set)
     exports: dict[str, str] = field(default_factory=dict)
+
+    def locate(self, router: str, *, mounted: bool) -> str:
+        """Find the path of a router within the file. `mounted`: whether another file mounts this one."""
+        if not router and len(self.own) == 1:  # of a chain of calls, whose router is not named
+            router = next(iter(self.own))
+        path = self.own.get(router, "")
+        for _ in range(_DEEPEST):
+            if router not in self.local:
+                break
+            router, prefix = self.local[router]
+            path = make_path(self.own.get(router, ""), prefix, path)
+        if router in self.unmounted and not mounted:
+            path = make_path("{mounted}", path)  # nothing that is read here says where
+        return path
 
 
 def find_node_routes(sources: Sources) -> Iterator[Route]:
@@ -110,9 +133,7 @@ def find_node_routes(sources: Sources) -> Iterator[Route]:
     for file, module in modules.items():
         for variable, route in module.routes:
             for prefix, guarded in _list_prefixes(file, variable, modules, mounted, 0):
-                own = module.local.get(variable, "")
-                if variable in module.unmounted and file not in mounted:
-                    own = "{mounted}"  # nothing that is read here says where
+                own = module.locate(variable, mounted=file in mounted)
                 yield Route(make_path(prefix, own, route.path), file, route.guarded or guarded)
 
 
@@ -125,7 +146,10 @@ def _list_prefixes(
     if not mounts or depth >= _DEEPEST:
         return [("", False)]
     found = [
-        (make_path(above, modules[mount.file].local.get(mount.router, ""), mount.prefix), mount.guarded or guarded)
+        (
+            make_path(above, modules[mount.file].locate(mount.router, mounted=True), mount.prefix),
+            mount.guarded or guarded,
+        )
         for mount in mounts
         for above, guarded in _list_prefixes(mount.file, mount.router, modules, mounted, depth + 1)
     ]
@@ -134,7 +158,7 @@ def _list_prefixes(
 
 def _read_module(sources: Sources, file: str) -> _Module:
     text, module = drop_comments(sources.read(file)), _Module()
-    if ".get(" not in text and ".use(" not in text and ".register(" not in text and "GET" not in text:
+    if not any(mark in text for mark in (".get(", ".use(", ".register(", ".route(", "GET")):
         return module
     imports = _find_imports(sources, file, text)
     routers = set(_ASSIGNED.findall(text))
@@ -143,10 +167,9 @@ def _read_module(sources: Sources, file: str) -> _Module:
     for match in _EXPORTS.finditer(text):
         for name, variable in re.findall(r"([\w$]+)\s*(?::\s*([\w$]+))?\s*(?:,|$)", match[1].strip()):
             module.exports[name] = variable or name
-    uses = [(match[1] or "", match[2] or "", match[3]) for match in _USE.finditer(text)]
-    uses += [("", match[2], match[1]) for match in _REGISTER.finditer(text)]
-    uses += [("", match[1], match[2]) for match in _LISTED.finditer(text)]
-    for router, prefix, arguments in uses:
+    module.own = {match[1]: "{prefix}" if match[2] is None else match[2] for match in _OWN.finditer(text)}
+    routers |= set(_HONO.findall(text))
+    for router, prefix, arguments in _list_uses(text):
         named = re.findall(r"([\w$]+)(?:\.([\w$]+))?", arguments)
         targets = [(imports[name], member) for name, member in named if name in imports]
         targets += [(_find_file(sources, file, path), "") for path in _REQUIRED.findall(arguments)]
@@ -155,11 +178,23 @@ def _read_module(sources: Sources, file: str) -> _Module:
             _Mount(prefix, target, guarded, router, member) for target, member in targets if target and target != file
         ]
         for name in re.findall(r"[\w$]+", arguments):
-            if name in routers and prefix:
-                module.local[name] = prefix
+            if name in routers and name != router and (prefix or router in routers):
+                module.local[name] = (router, prefix)
             module.unmounted.discard(name)
     _apply_local_prefixes(text, module, imports)
     return module
+
+
+def _list_uses(text: str) -> list[tuple[str, str, str]]:
+    """List what is mounted: the router that does it (empty: not named), the path, and what is mounted there."""
+    uses = [(match[1] or "", match[2] or "", match[3]) for match in _USE.finditer(text)]
+    uses += [("", match[2], match[1]) for match in _REGISTER.finditer(text)]
+    uses += [("", match[1], match[2]) for match in _LISTED.finditer(text)]
+    router = ""
+    for match in _ROUTED.finditer(text):
+        router = match[1] or router  # `app.route('/a', a).route('/b', b)`
+        uses.append((router, match[2], match[3]))
+    return uses
 
 
 def _find_imports(sources: Sources, file: str, text: str) -> dict[str, str]:
@@ -292,13 +327,17 @@ def _find_decorators(text: str, start: int, end: int) -> str:
 
 
 def _find_nest_prefix(main: str) -> tuple[str, set[str]]:
-    """Find the prefix of all routes, a text or a constant, and the routes that do not have it."""
-    match = re.search(rf"setGlobalPrefix\(\s*(?:{_TEXT}|([\w$]+))([^;]*)", main)
+    """Find the prefix of all routes, a text or a constant, and the routes that do not have it.
+
+    One that is only known at run time is `{prefix}`.
+    """
+    match = re.search(rf"setGlobalPrefix\(\s*(?:(?:{_TEXT}|([\w$]+))(?=\s*[,)]))?([^;]*)", main)
     if match is None:
         return "", set()
-    named = re.search(rf"\b{re.escape(match[2])}\s*(?::[^=]+)?=\s*{_TEXT}", main) if match[2] else None
+    named = re.search(rf"\b{re.escape(match[2])}\s*(?::[^=]+)?=\s*{_TEXT}\s*(?:;|\n|$)", main) if match[2] else None
     excluded = re.findall(_TEXT, match[3].partition("exclude")[2])
-    return match[1] or (named[1] if named else ""), {text.strip("/") for text in excluded}
+    known = named[1] if named is not None else match[1]
+    return "{prefix}" if known is None else known, {text.strip("/") for text in excluded}
 
 
 def _find_nest_version(main: str) -> tuple[str, str] | None:
