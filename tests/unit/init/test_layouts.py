@@ -7,6 +7,7 @@ import pytest
 
 from bench_action.init.routes.go import find_go_routes
 from bench_action.init.routes.node import find_node_routes
+from bench_action.init.routes.rails import find_rails_routes
 from bench_action.init.routes.route import Route
 from bench_action.init.sources import Sources
 
@@ -175,3 +176,11 @@ func items(r *gin.Engine) {
 """,
     }
     assert find(find_go_routes, files) == ["/items/all", "/users/all"]
+
+
+@pytest.mark.parametrize(
+    "scope", ['scope "(:locale)"', 'scope "(:locale(/:region))", locale: /en|de/', 'scope path: "(:locale)"']
+)
+def test_rails__leaves_out_optional_segments_of_scopes(find: Find, scope: str) -> None:
+    files = {"config/routes.rb": f'{scope} do\n  get "/about(/:page)", to: "pages#about"\nend\n'}
+    assert find(find_rails_routes, files) == ["/about"]

@@ -16,6 +16,7 @@ _LISTED = re.compile(r"\[[^\]]{0,1000}\]")
 _OPENS = re.compile(r"\bdo\b\s*(?:\|[^|]*\|)?\s*$")
 _BLOCK = re.compile(r"^(?:if|unless|case|begin|while|def)\b")
 _SINATRA = re.compile(r"""^[ \t]*get[ (]+["']([^"']+)["'].*\bdo\b""", re.MULTILINE)
+_DEEPEST = 4  # of optional segments within others
 _COMMENT = re.compile(r"(?:^|\s)#(?!\{).*$")
 
 
@@ -73,6 +74,7 @@ class _Reader:
             path = _find_option(line, "path") or (
                 [name] if name and "module:" not in line.split(name, maxsplit=1)[0] else []
             )
+            path = [_drop_optional(each) for each in path]
             modules = _find_option(line, "module") or ([name] if kind == "namespace" else [])
             module = "/".join(filter(None, [here.module, *modules]))
             return _Place(make_path(here.path, *path) if path else here.path, "", here.guarded, module)
@@ -89,7 +91,7 @@ class _Reader:
         base = (here.collection or here.path) if on_collection else here.path
         for each in [name, *(more if "to:" not in line and "=>" not in line else [])]:
             target = _find_target(line) or (f"{here.controller}#{each}" if here.controller else each.replace("/", "#"))
-            self._add(make_path(base, re.sub(r"\(.*?\)", "", each)), target)
+            self._add(make_path(base, _drop_optional(each)), target)
 
     def _read_resource(self, line: str, name: str, *, single: bool) -> _Place:
         here = self.places[-1]
@@ -133,6 +135,13 @@ def find_sinatra_routes(sources: Sources) -> Iterator[Route]:
     for file in sources.find_code(".rb", ".ru"):
         for match in _SINATRA.finditer(sources.read(file)):
             yield Route(make_path(match[1]), file)
+
+
+def _drop_optional(path: str) -> str:
+    """Remove segments that a request may leave out, as in `(/:locale)`."""
+    for _ in range(_DEEPEST):
+        path = re.sub(r"\([^()]*\)", "", path)
+    return path
 
 
 def _find_target(line: str) -> str:
