@@ -7,6 +7,7 @@ import pytest
 
 from bench_action.init.routes.go import find_go_routes
 from bench_action.init.routes.node import find_node_routes
+from bench_action.init.routes.php import find_php_routes
 from bench_action.init.routes.rails import find_rails_routes
 from bench_action.init.routes.route import Route
 from bench_action.init.sources import Sources
@@ -184,3 +185,54 @@ func items(r *gin.Engine) {
 def test_rails__leaves_out_optional_segments_of_scopes(find: Find, scope: str) -> None:
     files = {"config/routes.rb": f'{scope} do\n  get "/about(/:page)", to: "pages#about"\nend\n'}
     assert find(find_rails_routes, files) == ["/about"]
+
+
+def test_symfony__puts_the_path_of_a_class_before_those_of_its_methods(find: Find) -> None:
+    files = {
+        "src/Controller/ProductController.php": """<?php
+#[Route('/api/products', name: 'product_')]
+final class ProductController extends AbstractController
+{
+    #[Route('', name: 'list', methods: ['GET'])]
+    public function list(): Response { return $this->forward(Other::class); }
+    #[Route(
+        '/add-one',
+        name: 'add',
+        methods: ['POST'],
+    )]
+    public function add(): Response {}
+    #[Route(path: '/{id}', requirements: ['id' => '(a|b)'])]
+    public function one(int $id): Response {}
+    #[Route(self::PATH)]
+    public function unknown(): Response {}
+}
+#[Route('/about', methods: 'GET')]
+class About { public function __construct(X $x) {} public function __invoke(): Response {} }
+#[Route(self::BASE)]
+class Based { #[Route('/some')] public function some() {} }
+class Plain { #[Route('/plain')] public function plain() {} }
+#[Route('/posted', methods: ['POST'])]
+class Posted { #[Route('/all')] public function all() {} }
+""",
+    }
+    assert find(find_php_routes, files) == [
+        *("/about", "/api/products", "/api/products/{id}", "/plain", "/{prefix}/some")
+    ]
+
+
+def test_laravel__has_only_the_actions_of_resources_that_exist(find: Find) -> None:
+    files = {
+        "routes/web.php": """<?php
+Route::resource('a', A::class)->only(['index', 'store']);
+Route::resource('b', B::class)->only('show');
+Route::resource('c', C::class)->except(['index']);
+Route::apiResource('d', D::class, ['only' => ['store']]);
+Route::resource('posts.comments', E::class);
+Route::resource('teams.members', F::class)
+    ->shallow();
+""",
+    }
+    assert find(find_php_routes, files) == [
+        *("/a", "/b/{id}", "/c/{id}", "/members/{id}"),
+        *("/posts/{post}/comments", "/posts/{post}/comments/{id}", "/teams/{team}/members"),
+    ]
