@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench_action.init.routes.dotnet import find_dotnet_routes
 from bench_action.init.routes.go import find_go_routes
 from bench_action.init.routes.node import find_node_routes
 from bench_action.init.routes.php import find_php_routes
@@ -235,4 +236,29 @@ Route::resource('teams.members', F::class)
     assert find(find_php_routes, files) == [
         *("/a", "/b/{id}", "/c/{id}", "/members/{id}"),
         *("/posts/{post}/comments", "/posts/{post}/comments/{id}", "/teams/{team}/members"),
+    ]
+
+
+def test_dotnet__names_actions_by_their_methods(find: Find) -> None:
+    files = {
+        "Items.cs": """
+[Route("api/[controller]/[action]")]
+public class ItemsController : ControllerBase
+{
+    [HttpGet]
+    public IActionResult Recent() { }
+    [HttpGet]
+    public async Task<IActionResult> PopularAsync() { }
+    [HttpGet("{id}"), ActionName("Detail")]
+    public async Task<IActionResult> One(int id) { }
+}
+public class PensController : ControllerBase
+{
+    [HttpGet("/pens/[action]")]
+    public IActionResult All() { }
+}
+""",
+    }
+    assert find(find_dotnet_routes, files) == [
+        *("/api/Items/Detail/{id}", "/api/Items/Popular", "/api/Items/Recent", "/pens/All")
     ]

@@ -10,7 +10,7 @@ from bench_action.init.sources import Sources
 _PART = re.compile(
     r"\[(?P<attributes>[A-Z][^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]|\bclass\s+(?P<class>\w+)(?:\([^)]*\))?(?:\s*:\s*(?P<base>\w+))?|"
     r"\b(?:public|internal)\s+(?:(?:async|virtual|override|static)\s+)*"
-    r"[\w<>\[\],.? ]{1,200}?\s+\w+\s*\((?P<parameters>[^;{}]{0,500})"
+    r"[\w<>\[\],.? ]{1,200}?\s+(?P<method>\w+)\s*\((?P<parameters>[^;{}]{0,500})"
 )
 _BASE = re.compile(r'\[Route\(\s*"([^"]*)"\s*\)\](?:\s*\[[^\]]*\])*\s*public\s+(?:abstract\s+)?class\s+(\w+)')
 _MAP_GET = re.compile(r'\b(\w+)\.MapGet\(\s*"([^"]*)"')
@@ -50,7 +50,9 @@ def _read_controllers(text: str, file: str, bases: Mapping[str, str]) -> Iterato
             continue
         own = _find_template(attributes, "HttpGet") or _find_template(attributes, "Route") or ""
         path = own[1:] if own.startswith("~") else own if own.startswith("/") else f"{prefix}/{own}"
+        action = _find_template(attributes, "ActionName") or match["method"].removesuffix("Async")
         path = re.sub(r"\[controller\]", name, path, flags=re.IGNORECASE)
+        path = action.join(re.split(r"\[action\]", path, flags=re.IGNORECASE))
         needed = [found[2] for found in _QUERY.finditer(match["parameters"] or "") if not found[1].endswith("?")]
         guarded = _is_guarded(attributes) or (behind and not any(map(_ANONYMOUS.search, attributes)))
         yield Route(make_path(path.rstrip("/")) + make_query(needed), file, guarded)
