@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench_action.init.routes.django import find_django_routes
 from bench_action.init.routes.dotnet import find_dotnet_routes
 from bench_action.init.routes.go import find_go_routes
 from bench_action.init.routes.node import find_node_routes
@@ -262,3 +263,47 @@ public class PensController : ControllerBase
     assert find(find_dotnet_routes, files) == [
         *("/api/Items/Detail/{id}", "/api/Items/Popular", "/api/Items/Recent", "/pens/All")
     ]
+
+
+def test_django__knows_views_by_their_files(find: Find) -> None:
+    files = {
+        "site/settings.py": 'ROOT_URLCONF = "site.urls"',
+        "site/urls.py": """
+from django.urls import include, path
+import pens.views
+urlpatterns = [
+    path("items/", include("items.urls")), path("orders/", include("orders.urls")), path("tags/", include("tags.urls")),
+    path("pens/", pens.views.index), path("api/", api.urls),
+]
+""",
+        "items/urls.py": 'from . import views\nurlpatterns = [path("", views.index)]\n',
+        "items/views.py": "def index(request): ...\n",
+        "orders/urls.py": 'from .views import index as home\nurlpatterns = [path("", home)]\n',
+        "orders/views.py": "@login_required\ndef index(request): ...\n",
+        "tags/urls.py": 'urlpatterns = [path("", index)]\n',
+        "tags/views/all.py": "def index(request): ...\n",
+        "pens/views/__init__.py": "from .some import *\n",
+        "pens/views/some.py": "@require_POST\ndef index(request): ...\n",
+    }
+    assert find(find_django_routes, files) == ["/items/", "/orders/!", "/tags/"]
+
+
+def test_django__has_no_list_of_what_is_only_made_or_retrieved(find: Find) -> None:
+    files = {
+        "shop/urls.py": """
+router = DefaultRouter()
+router.register("made", Made)
+router.register("one", One)
+router.register("own", viewset=Own)
+router.register("all", All)
+urlpatterns = [path("", include(router.urls))]
+""",
+        "shop/views.py": """
+class Made(mixins.CreateModelMixin, viewsets.GenericViewSet): ...
+class One(mixins.RetrieveModelMixin, viewsets.GenericViewSet): ...
+class Own(viewsets.ViewSet):
+    def list(self, request): ...
+class All(viewsets.ReadOnlyModelViewSet): ...
+""",
+    }
+    assert find(find_django_routes, files) == ["/all/", "/all/{id}/", "/one/{id}/", "/own/"]

@@ -2,8 +2,10 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from bench_action.init.routes.route import Route, make_path
 from bench_action.init.routes.syntax import get_keyword, get_name, get_text, parse_python, walk, write_python
@@ -28,11 +30,37 @@ _MARKS = (
 _GUARDS = ("login_required", "permission_required", "staff_member_required", "user_passes_test")
 
 
+_DEFINED = re.compile(r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
+_BARE_SETS = frozenset({"ViewSet", "GenericViewSet"})  # of views, which have no action themselves
+_ACTIONS = {
+    "list": re.compile(r"List|ModelViewSet|ReadOnly"),
+    "retrieve": re.compile(r"Retrieve|ModelViewSet|ReadOnly"),
+}
+
+
+class _View(NamedTuple):
+    file: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """The views of a project. `defined`: name → files. `unfit`: those that refuse GET or only redirect.
+
+    `guarded`: those that require authentication. `lacking`: sets of views without an action, and that action.
+    """
+
+    defined: dict[str, list[str]] = field(default_factory=dict)
+    unfit: set[_View] = field(default_factory=set)
+    guarded: set[_View] = field(default_factory=set)
+    lacking: set[tuple[_View, str]] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     sources: Sources
-    unfit: frozenset[str]
-    guarded: frozenset[str]
+    views: _Views
+    _imports: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def read_module(self, name: str, prefix: str, depth: int) -> Iterator[Route]:
         """Read the `urlpatterns` of a module, named with dots."""
@@ -54,12 +82,9 @@ class _Reader:
 
     def _read_patterns(self, tree: ast.Module, value: ast.AST, prefix: str, file: str, depth: int) -> Iterator[Route]:
         """Read an expression of patterns: a list, a sum of lists, the name of another list, or a router's `.urls`."""
-        if isinstance(value, ast.List | ast.Tuple):
-            for item in value.elts:
+        if isinstance(value, ast.List | ast.Tuple | ast.BinOp):
+            for item in _list_summands(value) if isinstance(value, ast.BinOp) else value.elts:
                 yield from self._read_patterns(tree, item, prefix, file, depth)
-        elif isinstance(value, ast.BinOp):
-            yield from self._read_patterns(tree, value.left, prefix, file, depth)
-            yield from self._read_patterns(tree, value.right, prefix, file, depth)
         elif isinstance(value, ast.Starred):
             yield from self._read_patterns(tree, value.value, prefix, file, depth)
         elif isinstance(value, ast.Call):
@@ -67,11 +92,11 @@ class _Reader:
         elif name := get_name(value):
             router, _, attribute = name.rpartition(".")
             if attribute == "urls":
-                module, _, last = _find_import(tree, router).rpartition(".")
+                module, _, last = self._find_import(tree, file, router).rpartition(".")
                 other = _find_module(self.sources, module) if module else None
                 if other is not None:
                     tree, router, file = parse_python(self.sources.read(other)), last, other
-                yield from _read_router(tree, router, prefix, file, self.guarded)
+                yield from self._read_router(tree, router, prefix, file)
             elif not router:
                 yield from self._read_list(tree, name, prefix, file, depth + 1)
 
@@ -88,10 +113,12 @@ class _Reader:
         view = call.args[1] if len(call.args) > 1 else get_keyword(call, "view")
         if isinstance(view, ast.Call) and get_name(view.func).rpartition(".")[2] == "include":
             yield from self._read_include(tree, view, f"{prefix}{pattern}", file, depth)
-        elif view is not None and not get_name(view).endswith(("site.urls", ".site.urls")):
+        elif view is not None and not get_name(view).endswith(".urls"):  # of the admin, or of Django Ninja
             name = _name_view(view)
-            if name not in self.unfit and not _NOT_FOR_GET.fullmatch(name):
-                yield Route(make_path(f"{prefix}{pattern}"), file, name in self.guarded or _is_wrapped(view))
+            views = self._find_views(tree, file, name)
+            if not views & self.views.unfit and not _NOT_FOR_GET.fullmatch(name.rpartition(".")[2]):
+                behind = bool(views & self.views.guarded) or _is_wrapped(view)
+                yield Route(make_path(f"{prefix}{pattern}"), file, behind)
 
     def _read_include(self, tree: ast.Module, call: ast.Call, prefix: str, file: str, depth: int) -> Iterator[Route]:
         target = call.args[0] if call.args else get_keyword(call, "arg")
@@ -99,10 +126,47 @@ class _Reader:
             target = target.elts[0]
         if name := get_text(target):
             yield from self.read_module(name, prefix, depth + 1)
-        elif isinstance(target, ast.Name) and (module := _find_import(tree, target.id)):
+        elif isinstance(target, ast.Name) and (module := self._find_import(tree, file, target.id)):
             yield from self.read_module(module, prefix, depth + 1)
         elif target is not None:
             yield from self._read_patterns(tree, target, prefix, file, depth + 1)
+
+    def _read_router(self, tree: ast.Module, router: str, prefix: str, file: str) -> Iterator[Route]:
+        """Read what is registered with a router of REST framework: a list and a detail for each name."""
+        for node in walk(tree):
+            if not isinstance(node, ast.Call) or get_name(node.func) != f"{router}.register" or not node.args:
+                continue
+            name = get_text(node.args[0])
+            given = node.args[1] if len(node.args) > 1 else get_keyword(node, "viewset")
+            views = self._find_views(tree, file, get_name(given))
+            if name is not None:
+                pattern, behind = _convert_regex(name), bool(views & self.views.guarded)
+                for action, path in (("list", f"{pattern}/"), ("retrieve", f"{pattern}/{{id}}/")):
+                    if not any((view, action) in self.views.lacking for view in views):
+                        yield Route(make_path(prefix, path), file, behind)
+
+    def _find_import(self, tree: ast.Module, file: str, name: str) -> str:
+        if file not in self._imports:
+            self._imports[file] = _list_imports(tree, file)
+        return self._imports[file].get(name, "")
+
+    def _find_views(self, tree: ast.Module, file: str, name: str) -> set[_View]:
+        """Find the views that a name in a file of URLs may be: by its imports, else in the same folder, else any."""
+        owner, rest = name, list[str]()
+        while owner and not self._find_import(tree, file, owner):
+            owner, _, last = owner.rpartition(".")
+            rest.insert(0, last)
+        if owner:
+            module, _, last = ".".join([self._find_import(tree, file, owner), *rest]).rpartition(".")
+            top = _find_module(self.sources, module) or ""
+        else:
+            last, top = name.rpartition(".")[2], f"{PurePosixPath(file).parent}/__init__.py".removeprefix("./")
+        files = self.views.defined.get(last, [])
+        if top in files:
+            return {_View(top, last)}
+        folder = top.removesuffix("__init__.py")
+        near = [each for each in files if each.startswith(folder)] if top.endswith("__init__.py") else []
+        return {_View(each, last) for each in near or files}
 
 
 def find_django_routes(sources: Sources) -> Iterator[Route]:
@@ -112,7 +176,7 @@ def find_django_routes(sources: Sources) -> Iterator[Route]:
     if not roots:
         files = [name for name in code if name.rpartition("/")[2] == "urls.py"]
         roots = [name.removesuffix(".py").replace("/", ".") for name in files[:1]]
-    reader = _Reader(sources, *_find_views(sources, code))
+    reader = _Reader(sources, _find_views(sources, code))
     for root in dict.fromkeys(roots):
         yield from reader.read_module(root, "", 0)
 
@@ -130,40 +194,67 @@ def _find_module(sources: Sources, name: str) -> str | None:
     return next((file for file in sources.names if any(f"/{file}".endswith(f"/{ending}") for ending in endings)), None)
 
 
-def _find_import(tree: ast.Module, name: str) -> str:
+def _list_imports(tree: ast.Module, file: str) -> dict[str, str]:
+    """List what the imports of a file name, from the top of the repository: name → dotted name."""
+    found, package = dict[str, str](), PurePosixPath(file).parts[:-1]
     for node in walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
+            level, module = (node.level, node.module) if isinstance(node, ast.ImportFrom) else (0, None)
+            above = package[: len(package) - level + 1] if level else ()
             for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    module = node.module if isinstance(node, ast.ImportFrom) else ""
-                    return f"{module}.{alias.name}" if module else alias.name
-    return ""
+                found.setdefault(alias.asname or alias.name, ".".join(filter(None, [*above, module, alias.name])))
+    return found
 
 
-def _find_views(sources: Sources, code: list[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Find the views that refuse GET or only redirect, and those that require authentication."""
-    unfit, guarded = set(), set()
-    by_default = _find_default_permissions(sources, code)
+def _list_summands(value: ast.BinOp) -> list[ast.expr]:
+    """List the parts of a sum of lists from left to right, without recursion."""
+    parts, first = list[ast.expr](), value.left
+    parts.append(value.right)
+    while isinstance(first, ast.BinOp):
+        parts.append(first.right)
+        first = first.left
+    return [first, *reversed(parts)]
+
+
+def _find_views(sources: Sources, code: list[str]) -> _Views:
+    """Find the views of all files, and what is known of each."""
+    views, by_default = _Views(), _find_default_permissions(sources, code)
     for file in code:
         text = sources.read(file)
+        for name in dict.fromkeys(_DEFINED.findall(text)):
+            views.defined.setdefault(name, []).append(file)
         if not any(mark in text for mark in _MARKS):
             continue
         for node in walk(parse_python(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                decorators = [write_python(decorator) for decorator in node.decorator_list]
-                if any(_refuses_get(decorator) for decorator in decorators) or _only_redirects(node):
-                    unfit.add(node.name)
-                named = next((text for text in decorators if text.startswith("permission_classes(")), "")
-                behind = by_default if any(text.startswith("api_view") for text in decorators) else False
-                behind = _guards(named) if named else behind
-                if behind or any(guard in decorator for decorator in decorators for guard in _GUARDS):
-                    guarded.add(node.name)
+                _read_function(views, file, node, by_default=by_default)
             elif isinstance(node, ast.ClassDef):
+                view = _View(file, node.name)
                 if _lacks_get(node):
-                    unfit.add(node.name)
+                    views.unfit.add(view)
                 elif _is_guarded_class(node, by_default=by_default):
-                    guarded.add(node.name)
-    return frozenset(unfit), frozenset(guarded)
+                    views.guarded.add(view)
+                views.lacking.update((view, action) for action in _ACTIONS if _lacks_action(node, action))
+    return views
+
+
+def _read_function(views: _Views, file: str, node: ast.FunctionDef | ast.AsyncFunctionDef, *, by_default: bool) -> None:
+    decorators = [write_python(decorator) for decorator in node.decorator_list]
+    if any(_refuses_get(decorator) for decorator in decorators) or _only_redirects(node):
+        views.unfit.add(_View(file, node.name))
+    named = next((text for text in decorators if text.startswith("permission_classes(")), "")
+    behind = by_default if any(text.startswith("api_view") for text in decorators) else False
+    behind = _guards(named) if named else behind
+    if behind or any(guard in decorator for decorator in decorators for guard in _GUARDS):
+        views.guarded.add(_View(file, node.name))
+
+
+def _lacks_action(node: ast.ClassDef, action: str) -> bool:
+    """Whether a set of views of REST framework has no such action: neither its own nor that of a base."""
+    bases = [write_python(base) for base in node.bases]
+    own = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    bare = any(base.rpartition(".")[2] in _BARE_SETS for base in bases)
+    return bare and action not in own and not _ACTIONS[action].search(" ".join(bases))
 
 
 def _lacks_get(node: ast.ClassDef) -> bool:
@@ -222,23 +313,11 @@ def _name_view(view: ast.AST | None) -> str:
         view = view.func if name.endswith(".as_view") or not view.args else view.args[0]
         if isinstance(view, ast.Attribute) and view.attr == "as_view":
             view = view.value
-    return get_name(view).rpartition(".")[2]
+    return get_name(view)
 
 
 def _is_wrapped(view: ast.AST | None) -> bool:
     return isinstance(view, ast.Call) and get_name(view.func).rpartition(".")[2] in _GUARDS
-
-
-def _read_router(tree: ast.Module, router: str, prefix: str, file: str, guarded: Collection[str]) -> Iterator[Route]:
-    """Read what is registered with a router of REST framework: a list and a detail for each name."""
-    for node in walk(tree):
-        if isinstance(node, ast.Call) and get_name(node.func) == f"{router}.register" and node.args:
-            name = get_text(node.args[0])
-            if name is not None:
-                pattern = _convert_regex(name)
-                behind = len(node.args) > 1 and get_name(node.args[1]).rpartition(".")[2] in guarded
-                yield Route(make_path(prefix, f"{pattern}/"), file, behind)
-                yield Route(make_path(prefix, f"{pattern}/{{id}}/"), file, behind)
 
 
 def _convert_regex(pattern: str) -> str:
