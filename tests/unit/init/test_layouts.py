@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench_action.init.routes.decorated import find_decorated_routes
 from bench_action.init.routes.django import find_django_routes
 from bench_action.init.routes.dotnet import find_dotnet_routes
 from bench_action.init.routes.go import find_go_routes
@@ -307,3 +308,59 @@ class All(viewsets.ReadOnlyModelViewSet): ...
 """,
     }
     assert find(find_django_routes, files) == ["/all/", "/all/{id}/", "/one/{id}/", "/own/"]
+
+
+def test_flask_restful__adds_resources_below_the_prefix_of_their_api(find: Find) -> None:
+    files = {
+        "app/__init__.py": """
+from app.views import bp, late
+app = Flask(__name__)
+app.register_blueprint(bp, url_prefix="/shop")
+api = Api(app, prefix="/api/v1")
+api.add_resource(Items, "/items")
+other = Api(app, prefix=PLACE)
+other.add_resource(Items, "/others")
+late.init_app(bp)
+""",
+        "app/views.py": """
+bp = Blueprint("shop", __name__)
+api = Api(bp)
+api.add_resource(Pens, "/pens")
+late = Api(prefix="/late")
+late.add_resource(Pens, "/pens")
+""",
+    }
+    assert find(find_decorated_routes, files) == ["/api/v1/items", "/shop/late/pens", "/shop/pens", "/{prefix}/others"]
+
+
+def test_flask_restx__adds_the_name_or_the_path_of_a_namespace(find: Find) -> None:
+    files = {
+        "app.py": """
+from cats import ns
+from dogs import ns as dogs
+api = Api(app, prefix="/v1")
+api.add_namespace(ns)
+api.add_namespace(dogs, path="/hounds")
+birds = api.namespace("birds", description="x")
+fish = api.namespace("fish", path="/")
+@birds.route("/all")
+class Birds(Resource):
+    def get(self): ...
+@fish.route("/fishes")
+class Fish(Resource):
+    def get(self): ...
+""",
+        "cats.py": """
+ns = Namespace("cats", description="x")
+@ns.route("/")
+class Cats(Resource):
+    def get(self): ...
+""",
+        "dogs.py": """
+ns = Namespace("dogs", path="/dogs")
+@ns.route("/all")
+class Dogs(Resource):
+    def get(self): ...
+""",
+    }
+    assert find(find_decorated_routes, files) == ["/v1/birds/all", "/v1/cats/", "/v1/fishes", "/v1/hounds/all"]

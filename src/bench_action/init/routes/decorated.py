@@ -39,6 +39,9 @@ _MARKS = (
     "Blueprint",
     "Route(",
     "include_router",
+    "add_namespace",
+    "Api(",
+    "init_app(",
 )
 
 
@@ -144,13 +147,29 @@ class _File:
                 self._read_call(node)
 
     def _read_router(self, name: str, call: ast.Call) -> None:
-        made = get_name(call.func).rpartition(".")[2]
-        if made in _ROUTERS:
-            self.project.own[_Key(self.module, name)] = self._find_prefix(call) or ""
+        owner, _, made = get_name(call.func).rpartition(".")
+        if made in {*_ROUTERS, "Api", "namespace"}:
+            self.project.own[_Key(self.module, name)] = self._find_own_prefix(made, call)
+        if made == "Api":  # of Flask-RESTful and RESTX: its routes are those of an application, or of a blueprint
+            self._join(get_name(call.args[0] if call.args else get_keyword(call, "app")), name)
+        if made == "namespace":
+            self._join(owner, name)
         if made in {*_ROUTERS, "FastAPI"} and _requires_login(
             write_python(get_keyword(call, "dependencies") or call.func)
         ):
             self.project.guarded.add(_Key(self.module, name))
+
+    def _join(self, parent: str, child: str) -> None:
+        """Include what has its own prefix."""
+        if parent:
+            self.project.includes.append(_Include(self._resolve(parent), self._resolve(child), "", replaces=False))
+
+    def _find_own_prefix(self, made: str, call: ast.Call) -> str:
+        """Find the prefix that a router is made with; without a path, a namespace of RESTX has its name."""
+        prefix = self._find_prefix(call)
+        if prefix is None and made.lower() == "namespace" and call.args:
+            return make_path(self._get_text(call.args[0]) or "{namespace}")
+        return "{prefix}" if prefix is None and made == "Api" and get_keyword(call, "prefix") else prefix or ""
 
     def _read_decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
         for decorator in node.decorator_list:
@@ -175,6 +194,8 @@ class _File:
         owner, _, method = get_name(call.func).rpartition(".")
         if method in _INCLUDES and owner and call.args:
             self._read_include(owner, method, call)
+        elif method == "init_app" and call.args:
+            self._join(get_name(call.args[0]), owner)
         elif method in _ADDING and owner and len(call.args) > _ADDING[method]:
             for argument in call.args[_ADDING[method] :]:
                 self._add(owner, self._get_text(argument), get_name(call.args[0]).rpartition(".")[2])
@@ -195,8 +216,10 @@ class _File:
             child, prefix = get_name(others[0]), self._get_text(first)
         else:
             child, prefix = get_name(first), self._find_prefix(call)
+        if method == "add_namespace" and (given := others[0] if others else get_keyword(call, "path")):
+            prefix = self._get_text(given) or "{prefix}"
         if child:
-            replaces = method == "register_blueprint" and prefix is not None
+            replaces = method in {"register_blueprint", "add_namespace"} and prefix is not None
             needed = get_keyword(call, "dependencies")
             guarded = needed is not None and _requires_login(write_python(needed))
             include = _Include(self._resolve(owner), self._resolve(child), prefix or "", replaces, guarded)
