@@ -2,7 +2,8 @@
 
 import re
 
-_WORD = re.compile(r"([0-9A-Za-z_+/-]+)")
+_WORD = re.compile(r"([\w+/-]+(?:[.=~:]+[\w+/-]+)*=*)", re.ASCII)
+_SEPARATORS = re.compile(r"[.=~:]+")  # between the parts of a signed token, and what fills it up at the end
 _SHORTEST_TOKEN = 8  # a shorter word that changes is probably a count, which may be the very difference to find
 _MARK = "\N{HORIZONTAL ELLIPSIS}"
 
@@ -20,9 +21,10 @@ def normalise_page(text: str) -> str:
 def mask_tokens(page: str, again: str) -> str:
     """Replace by a mark each token in which a page differs from `again`, the reply to the same request sent again.
 
-    A token (against forgery, a nonce) is a word of at least 8 characters. No other difference is masked: a number that
-    counts requests is the same for all subjects that received as many. A page whose number of words changed is
-    returned unchanged.
+    A token (against forgery, a nonce) is a word of which a part of at least 8 characters changes. It is masked as a
+    whole: the time in a signed one changes only every second. No other difference is masked: a number that counts
+    requests is the same for all subjects that received as many. A page whose number of words changed is returned
+    unchanged.
     """
     words, others = _WORD.split(page), _WORD.split(again)
     if len(words) != len(others):
@@ -32,7 +34,9 @@ def mask_tokens(page: str, again: str) -> str:
 
 
 def _is_token(word: str, other: str) -> bool:
-    return word != other and min(len(word), len(other)) >= _SHORTEST_TOKEN
+    """Whether each of two words has a part of a token's length that the other one lacks."""
+    parts, others = (set(_SEPARATORS.split(text)) for text in (word, other))
+    return all(any(len(part) >= _SHORTEST_TOKEN for part in changed) for changed in (parts - others, others - parts))
 
 
 def quote_difference(first: str, second: str) -> tuple[str, str]:

@@ -135,9 +135,9 @@ def compare_pages(rule: str, pages: Mapping[str, str]) -> Iterator[Failure]:
 
 
 def compare_changing_pages(rule: str, pages: Mapping[str, str], again: Mapping[str, str]) -> tuple[str, list[Failure]]:
-    """Compare pages of which some differ, without the tokens that change when the page is requested `again`.
+    """Compare pages, without the tokens that change when the page is requested `again`.
 
-    Returns a sentence for the log about what was left out, and the failures that remain.
+    Returns a sentence for the log about what was left out, if anything was, and the failures that remain.
     """
     masked = {name: mask_tokens(page, again.get(name, page)) for name, page in pages.items()}
     failures = list(compare_pages(rule, masked))
@@ -147,7 +147,9 @@ def compare_changing_pages(rule: str, pages: Mapping[str, str], again: Mapping[s
         return "", [
             replace(failure, got=failure.got + note) if failure.subject in changing else failure for failure in failures
         ]
-    name = next(name for name in pages if masked[name] != pages[name])
+    name = next((name for name in pages if masked[name] != pages[name]), None)
+    if name is None:
+        return "", []
     part, _ = quote_difference(pages[name], again[name])
     return f"the page changes with every request (a token?); compared without the parts that change: {part}", []
 
@@ -176,14 +178,14 @@ def _compare_subjects(
 ) -> Iterator[Failure]:
     """Yield a failure for each subject whose page differs from the others'.
 
-    If some differ, all are requested `again`, to find out whether they differ from themselves.
+    If some of a revision differ, all are requested `again`, to find out whether they differ from themselves.
     """
-    pages = _collect_pages(answers)
-    if not any(True for own in pages.values() for _ in compare_pages("", own)):
+    different = {revision: own for revision, own in _collect_pages(answers).items() if any(compare_pages("", own))}
+    if not different:
         return
     repeated = _collect_pages(again())
-    for revision, own in pages.items():
-        left_out, failures = compare_changing_pages(_name_rule(check), own, repeated[revision])
+    for revision, own in different.items():
+        left_out, failures = compare_changing_pages(_name_rule(check), own, repeated.get(revision, {}))
         yield from failures
         if left_out:
             progress.step(f"{check.name}: {left_out}")

@@ -44,6 +44,10 @@ def test_mask_tokens__a_page_that_does_not_change_has_none(page: str) -> None:
         ("a token: 1234567", "a token: 7654321"),  # of seven characters
         ("one line", "one line, and more"),
         ("abcdefgh, abcdefgh", "abcdefgh; abcdefgh"),
+        ("visitors_today=17", "visitors_today=18"),  # the part that changes is short
+        ("2026-01-01T10:00:01", "2026-01-01T10:00:02"),
+        ("localhost.localdomain:8000", "localhost.localdomain"),
+        ("id:1234567", "id:1234567.89"),
     ],
 )
 def test_mask_tokens__other_differences_are_not_masked(page: str, again: str) -> None:
@@ -52,7 +56,23 @@ def test_mask_tokens__other_differences_are_not_masked(page: str, again: str) ->
 
 def test_mask_tokens__replaces_each_by_a_mark() -> None:
     page, again = "<a nonce='0123456789abcdef' b='AbCd+/-_=='>", "<a nonce='fedcba9876543210' b='Zyxw-_+/=='>"
-    assert mask_tokens(page, again) == "<a nonce='\N{HORIZONTAL ELLIPSIS}' b='\N{HORIZONTAL ELLIPSIS}=='>"
+    assert mask_tokens(page, again) == "<a nonce='\N{HORIZONTAL ELLIPSIS}' b='\N{HORIZONTAL ELLIPSIS}'>"
+
+
+@pytest.mark.parametrize(
+    ("token", "again"),
+    [
+        ("ImNzcmYi.aS1mQg.q3fWm8dLk2xp9TtYc5v", "ImNzcmYi.aS1mQh.Hs4jXe6gUa1ok0QwNi2"),  # Flask-WTF: the time is short
+        ("ImNzcmYi.aS1mQg.q3fWm8dLk2xp9TtYc5v", "ImNzcmYi.aS1mQg.Hs4jXe6gUa1ok0QwNi2"),  # in the same second
+        ("q3fWm8dLk2xp9TtYc5vA==", "Hs4jXe6gUa1ok0QwNi2/w="),  # Rails
+        ("eyJhbGciOi.eyJleHAiOjE3.q3fWm8dLk2x", "eyJhbGciOi.eyJleHAiOjE4.Hs4jXe6gUa1"),  # a JSON web token
+        ("q3fWm8dLk2x~p9TtYc5v", "Hs4jXe6gUa1ok0~QwNi2~zMv8"),
+        ("s:q3fWm8dLk2x.p9TtYc5v", "s:Hs4jXe6gUa1.ok0QwNi2"),
+    ],
+)
+def test_mask_tokens__a_token_of_several_parts_is_masked_as_a_whole(token: str, again: str) -> None:
+    masked = mask_tokens(f'<input value="{token}">', f'<input value="{again}">')
+    assert masked == '<input value="\N{HORIZONTAL ELLIPSIS}">'
 
 
 def test_quote_difference__quotes_both() -> None:

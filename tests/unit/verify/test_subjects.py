@@ -1,8 +1,10 @@
 """How verification judges what it found; the rest of it needs a stack."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project, load_policy
@@ -14,6 +16,7 @@ from bench_action.verify.checks import Answers
 from bench_action.verify.failures import Failure, describe_failures, make_verification_error
 from bench_action.verify.subjects import (
     _collect_failures,
+    _compare_subjects,
     assign_checks,
     compare_changing_pages,
     compare_pages,
@@ -99,6 +102,34 @@ def test_compare_changing_pages__a_page_that_differs_from_itself_is_marked() -> 
     _, (failure,) = compare_changing_pages("home", pages, again)
     assert failure.subject == "aiohttp"
     assert failure.got.endswith("(this page also changes from one request to the next)")
+
+
+def make_reply(text: str) -> Reply:
+    return Reply(200, {}, text.encode(), kept=True, problem="")
+
+
+@pytest.mark.parametrize("revision", ["head", "base"])
+def test_compare_subjects__only_the_revision_whose_pages_differ_fails(revision: str) -> None:
+    """The other one's pages are the same, so that no token is looked for in them."""
+    check = make_project(HOME).config.checks[0]
+    answers = [
+        Answers(replace(subject, variant=name), [make_reply(name if subject.revision == revision else "same")])
+        for name in ("django", "flask")
+        for subject in make_subjects(make_project())
+    ]
+    failures = list(_compare_subjects(check, answers, lambda: answers, Quiet()))
+    assert [failure.subject for failure in failures] == ["flask@base" if revision == "base" else "flask"]
+
+
+def test_compare_subjects__a_revision_whose_pages_are_the_same_may_change_them() -> None:
+    """Base's pages agree, and when head's differ, they are only requested again for a second time."""
+    check = make_project(HOME).config.checks[0]
+    names = ("django", "flask")
+    head, base = ([replace(each, variant=name) for name in names] for each in make_subjects(make_project()))
+    first = [Answers(subject, [make_reply(TOKENS[0])]) for subject in base]
+    first += [Answers(subject, [make_reply(token)]) for subject, token in zip(head, TOKENS, strict=False)]
+    again = [Answers(subject, [make_reply(token)]) for subject, token in zip((*base, *head), TOKENS, strict=True)]
+    assert [*_compare_subjects(check, first, lambda: again, Quiet())] == []
 
 
 FAILURES = [
