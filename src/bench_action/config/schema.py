@@ -99,6 +99,15 @@ def parse_conditions(value: object) -> object:
     return {name: item.get("condition", item) if isinstance(item, dict) else item for name, item in value.items()}
 
 
+def _refuse_priority(limits: object) -> object:
+    for name in ("rtprio", "nice"):
+        if isinstance(limits, dict) and name in limits:
+            raise ValueError(
+                f"`{name}` is refused: with a higher priority, it would take CPU from what it is compared with"
+            )
+    return limits
+
+
 def _check_ulimits(limits: dict[str, int]) -> dict[str, int]:
     for name in ("nofile", "nproc"):
         if limits.get(name, _FEWEST_FILES) < _FEWEST_FILES:
@@ -115,9 +124,10 @@ Conditions = Annotated[
 ]
 Ulimits = Annotated[
     dict[
-        Annotated[str, StringConstraints(pattern=r"^(nofile|nproc|memlock|core|stack|rtprio|nice)$")],
+        Annotated[str, StringConstraints(pattern=r"^(nofile|nproc|memlock|core|stack)$")],
         Annotated[int, Field(ge=-1, le=2**53)],
     ],
+    BeforeValidator(_refuse_priority),
     AfterValidator(_check_ulimits),
 ]
 

@@ -109,6 +109,14 @@ REFUSED = {
     "env name": ("variants: {one: {image: x, env: {A=B: c}}}", "variants.one.env.A=B.[key]: String should match"),
     "env list": ("variants: {one: {image: x, env: {A: [1]}}}", "variants.one.env.A: Input should be a valid string"),
     "ulimit name": ("variants: {one: {image: x, ulimits: {cores: 99}}}", "variants.one.ulimits.cores.[key]: String"),
+    "ulimit of priority": (
+        "variants: {one: {image: x, ulimits: {rtprio: 99}}}",
+        "variants.one.ulimits: `rtprio` is refused: with a higher priority, it would take CPU",
+    ),
+    "ulimit of a service's priority": (
+        MINIMAL + "services: {worker: {kind: other, image: x, worker: true, ulimits: {nice: 40}}}\n",
+        "services.worker.ulimits: `nice` is refused",
+    ),
     "ulimit size": ("variants: {one: {image: x, ulimits: {nofile: 63}}}", "variants.one.ulimits: `nofile` must be"),
     "seed without database": (
         MINIMAL + "services: {}\nseed: seed.sql\n",

@@ -15,7 +15,7 @@ from bench_action.model.errors import InputError
 
 _SHORTEST_S, _LONGEST_S = 60.0, 600.0  # within which something must become ready
 _NAME_LENGTH = 40
-_ULIMITS = frozenset({"nofile", "nproc", "memlock", "core", "stack", "rtprio", "nice"})
+_ULIMITS = frozenset({"nofile", "nproc", "memlock", "core", "stack"})
 _FEWEST_FILES = 64
 _SECRET_MARK = re.compile(r"__bench_action_secret_([A-Za-z_][A-Za-z0-9_]*)__")
 # honoured, or without meaning for a run

@@ -44,6 +44,14 @@ def test_container_keys__are_taken_over(tmp_path: Path) -> None:
     assert variant.build.context == "."
 
 
+def test_ulimits__those_that_give_priority_are_ignored(tmp_path: Path) -> None:
+    body = web(tmp_path, "  ulimits: {rtprio: 99, nice: {soft: 40, hard: 40}, core: 0}")
+    assert configure(tmp_path, body).variants["web"].ulimits == {"core": 0}
+    notes = "\n".join(read(tmp_path, body).notes)
+    assert "ulimits.rtprio (web)" in notes
+    assert "ulimits.nice (web)" in notes
+
+
 def test_an_empty_entrypoint__differs_from_none(tmp_path: Path) -> None:
     assert configure(tmp_path, web(tmp_path, "  entrypoint: []")).variants["web"].entrypoint == []
     assert configure(tmp_path, web(tmp_path)).variants["web"].entrypoint is None
