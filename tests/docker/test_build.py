@@ -126,6 +126,21 @@ def test_build__supports_everything_that_needs_buildkit(make_engine: MakeEngine,
     assert lines == ["Linux from a cache", "741", "app.py", "Dockerfile", "app.py", "link", "made", "secret"]
 
 
+def test_build__caches_that_steps_mount_are_kept_apart_by_namespace(make_engine: MakeEngine, context: Path) -> None:
+    engine, name = make_engine(), secrets.token_hex(8)
+    engine.open(["a"])
+
+    def build(namespace: str, command: str) -> str:
+        step = f"RUN --mount=type=cache,target=/cache {command}\n"
+        (context / "Dockerfile").write_text(PLAIN + step, encoding="utf-8")
+        args = {"BUILDKIT_CACHE_MOUNT_NS": "base"}  # a configuration does not choose it
+        return engine.build(BuildSpec("subject", NAME, context, args=args, cache_namespace=namespace))
+
+    assert build("head", f"touch /cache/{name}")
+    assert build("base", f"test ! -e /cache/{name}")
+    assert build("head", f"test -e /cache/{name}")
+
+
 def test_build__supports_heredocs_if_the_engine_does(make_engine: MakeEngine, context: Path) -> None:
     (context / "Dockerfile").write_text(PLAIN + HEREDOC, encoding="utf-8")
     engine = make_engine()

@@ -6,7 +6,7 @@ Of the files, only seeds and those of services are read.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from posixpath import commonprefix
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -16,7 +16,7 @@ from bench_action.config.documents import shorten
 from bench_action.config.gates import Gate, Gates
 from bench_action.config.load import Project
 from bench_action.config.paths import ALLOWED_FILES, find_problem
-from bench_action.config.schema import SECRET, Config, ExpectedWork, Profile, Service
+from bench_action.config.schema import SECRET, Build, Config, Container, ExpectedWork, Profile, Service
 from bench_action.model.errors import InputError
 from bench_action.model.hosts import Hosts
 from bench_action.model.metric import METRICS
@@ -29,6 +29,7 @@ _LOAD_GENERATOR = "load generator"
 _HOSTS = "hosts"
 
 RulesOwner = Literal["base", "head"]
+_Container = TypeVar("_Container", bound=Container)
 
 
 class AppliedRules(NamedTuple):
@@ -97,6 +98,35 @@ def _list_replaced(head: Project, base: Baseline) -> Iterator[RuleChange]:
     if base.project.config.variants and base.replaced is not None:
         before, after = ("", "base has none") if base.replaced == "absent" else ("invalid", "valid")
         yield RuleChange(what=head.file, before=before, after=after)
+
+
+def leave_out_caches(head: Project, base: Project) -> tuple[Project, dict[str, list[str]]]:
+    """Leave out the caches of head's builds that no build of base has; return them by variant or service, too.
+
+    One builder builds both, so that base's build would find the layers that head's has taken from them.
+    """
+    known = {source for _, build in _list_builds(base.config) for source in build.cache_from}
+    ignored = {
+        name: [source for source in build.cache_from if source not in known]
+        for name, build in _list_builds(head.config)
+        if not known.issuperset(build.cache_from)
+    }
+
+    def narrow(name: str, container: _Container) -> _Container:
+        if name not in ignored or container.build is None:
+            return container
+        kept = [source for source in container.build.cache_from if source in known]
+        return container.model_copy(update={"build": container.build.model_copy(update={"cache_from": kept})})
+
+    variants = {name: narrow(name, variant) for name, variant in head.config.variants.items()}
+    services = {name: narrow(name, service) for name, service in head.config.services.items()}
+    return replace(head, config=head.config.model_copy(update={"variants": variants, "services": services})), ignored
+
+
+def _list_builds(config: Config) -> Iterator[tuple[str, Build]]:
+    for name, container in (*config.variants.items(), *config.services.items()):
+        if container.build is not None:
+            yield name, container.build
 
 
 def _leave_out_rebuilt(head: Project, base: Baseline) -> Baseline:

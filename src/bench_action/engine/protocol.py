@@ -123,6 +123,7 @@ class BuildSpec:
     `limit_s`: stop the build after so many seconds; None for no limit.
     `secrets`: id → value of what `RUN --mount=type=secret` reads. `cache_from`: where else to look for cached layers.
     `platform`: what it is built for, such as `linux/arm64`; empty for the engine's own.
+    `cache_namespace`: builds share the caches that their steps mount only with those of the same namespace.
     """
 
     kind: Kind
@@ -137,6 +138,7 @@ class BuildSpec:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     cache_from: Sequence[str] = ()
     platform: str = ""
+    cache_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

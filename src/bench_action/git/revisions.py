@@ -12,10 +12,11 @@ from bench_action.config.baseline import (
     require_own_choice,
 )
 from bench_action.config.control import add_control
+from bench_action.config.documents import shorten
 from bench_action.config.environment import check_environment, drop_unusable_variants
 from bench_action.config.load import Project, fill_in_commit, load_project
 from bench_action.config.options import Options
-from bench_action.config.rules import AppliedRules, apply_rules
+from bench_action.config.rules import AppliedRules, apply_rules, leave_out_caches
 from bench_action.git.sources import check_out, find_former_name, list_tracked, read_source, resolve_revision
 from bench_action.model.errors import BenchError, InputError
 from bench_action.model.progress import Progress
@@ -136,7 +137,13 @@ def _load_base(
 
 
 def _apply_rules(revisions: Revisions, base: Baseline, options: Options, progress: Progress) -> Revisions:
-    head, base, applied = apply_rules(revisions.head, base, options.rules)
+    head = revisions.head
+    if options.rules == "base" and base.valid:
+        head, ignored = leave_out_caches(head, base.project)
+        for name, caches in ignored.items():
+            listed = ", ".join(map(shorten, caches))
+            progress.step(f"{name}: ignored cache_from {listed}, which {base.name} does not name".replace("`", ""))
+    head, base, applied = apply_rules(head, base, options.rules)
     if options.rules == "base" and not base.valid and base.project.config.variants:
         progress.warn(f"{base.name} has no valid {head.file}: head's own rules judge".replace("`", ""))
     source = revisions.source.model_copy(update={"base_sha": base.commit})

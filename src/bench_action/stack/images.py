@@ -177,6 +177,8 @@ def _make_image(
         fill_in_build_secrets(build, read_secrets(project.config, environ)),
         build.cache_from,
         container.platform or "",
+        # otherwise what a step of head writes into a cache that it mounts ends up in base's image
+        f"bench-action-{tag.removeprefix(':') or 'head'}",
     )
     try:
         return Image(image, engine.build(spec))

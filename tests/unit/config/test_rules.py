@@ -10,7 +10,13 @@ import yaml
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project, load_policy
-from bench_action.config.rules import apply_rules, list_rule_changes, map_service_aliases, share_services
+from bench_action.config.rules import (
+    apply_rules,
+    leave_out_caches,
+    list_rule_changes,
+    map_service_aliases,
+    share_services,
+)
 from bench_action.config.schema import Config, Service
 from bench_action.model.errors import InputError
 
@@ -344,6 +350,23 @@ def test_apply_rules__refuses_a_link_that_leads_out_of_heads_tree(tmp_path: Path
     (head.folder / "schema.sql").symlink_to(tmp_path / "secret")
     with pytest.raises(InputError, match=r"the file schema\.sql of base's service postgres is outside of"):
         apply_rules(head, Baseline(own, valid=True, profiles=own.profiles), "base")
+
+
+def test_leave_out_caches__keeps_those_that_a_build_of_base_has() -> None:
+    def build(*caches: str) -> dict[str, Any]:
+        return {"build": {"context": ".", "cache_from": list(caches)}}
+
+    own = base(variants={"web": build("org/app:main")}, services={"job": {**build("org/job:main"), "once": True}})
+    head = project(
+        variants={"web": build("org/app:evil", "org/app:main"), "other": build("org/job:main")},
+        services={"job": {**build("org/evil:1"), "once": True}, "postgres": {"image": "postgres:17"}},
+    )
+    narrowed, ignored = leave_out_caches(head, own.project)
+    assert ignored == {"web": ["org/app:evil"], "job": ["org/evil:1"]}
+    containers = {**narrowed.config.variants, **narrowed.config.services}
+    kept = {name: container.build.cache_from for name, container in containers.items() if container.build is not None}
+    assert kept == {"web": ["org/app:main"], "other": ["org/job:main"], "job": []}
+    assert leave_out_caches(own.project, own.project) == (own.project, {})
 
 
 @pytest.mark.parametrize("rules", ["base", "head"])

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from tests.git import git
 from tests.quiet import Quiet
 
 from bench_action.config.baseline import Baseline
 from bench_action.config.load import Project, load_policy
 from bench_action.config.options import Options
-from bench_action.config.rules import AppliedRules
+from bench_action.config.rules import AppliedRules, RulesOwner
 from bench_action.config.schema import Config
 from bench_action.git.revisions import Revisions, load_revisions
 from bench_action.model.errors import InputError, StackError
@@ -61,6 +62,37 @@ def test_load_revisions__a_self_test_compares_head_with_itself(tmp_path: Path) -
     with load_revisions(Options(tmp_path / "bench.yml", self_test=True), {}, Quiet()) as found:
         assert found.base is not None
         assert found.base.project.config.variants == found.head.config.variants
+
+
+class Listener(Quiet):
+    """Keeps the steps that are reported."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def step(self, text: str) -> None:
+        self.steps.append(text)
+
+
+@pytest.mark.parametrize(("rules", "kept"), [("base", ["org/app:main"]), ("head", ["org/app:main", "org/app:mine"])])
+def test_load_revisions__leaves_out_a_cache_that_base_does_not_name(
+    tmp_path: Path, rules: RulesOwner, kept: list[str]
+) -> None:
+    config = CONFIG + "services: {}\n"
+    own = config.replace('web: {image: "web:1"}', "web: {build: {context: ., cache_from: [org/app:main]}}")
+    (tmp_path / "Dockerfile").write_text("FROM x", encoding="utf-8")
+    (tmp_path / "bench.yml").write_text(own, encoding="utf-8")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "base")
+    (tmp_path / "bench.yml").write_text(own.replace("app:main", "app:main, org/app:mine"), encoding="utf-8")
+    progress = Listener()
+    with load_revisions(Options(tmp_path / "bench.yml", baseline="HEAD", rules=rules), {}, progress) as found:
+        build = found.head.config.variants["web"].build
+    assert build is not None
+    assert build.cache_from == kept
+    notes = [text for text in progress.steps if "web: ignored cache_from org/app:mine, which base" in text]
+    assert len(notes) == (rules == "base")
 
 
 def test_load_revisions__a_pair_of_unknown_variants_is_bad_input(tmp_path: Path) -> None:

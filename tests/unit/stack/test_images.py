@@ -58,6 +58,9 @@ def test_make_images__a_variant_that_base_cannot_build_is_left_out() -> None:
         "new": NEW,
         "bad": Lack("base-failed", "base `1a2b3c4` could not be built: RUN make: exit 2", ("make: no",)),
     }
+    namespaces = {spec.name: spec.cache_namespace for spec in specs}
+    assert namespaces["bench-action/good"] == "bench-action-head"
+    assert namespaces["bench-action/good:base"] == "bench-action-base"
     limits = {spec.name: spec.limit_s for spec in specs}
     assert limits["bench-action/good"] is None
     assert limits["bench-action/good:base"] == 600

@@ -78,6 +78,8 @@ def _make_command(cli: str, spec: BuildSpec, name: str, dockerfile: Path) -> lis
     command += ["--target", spec.target] if spec.target else []
     for key, value in spec.args.items():
         command += ["--build-arg", f"{key}={value}"]
+    if spec.cache_namespace:  # after the others, as the last value counts
+        command += ["--build-arg", f"BUILDKIT_CACHE_MOUNT_NS={spec.cache_namespace}"]
     for source in spec.cache_from:
         command += ["--cache-from", source]
     for number, key in enumerate(spec.secrets):

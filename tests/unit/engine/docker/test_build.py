@@ -150,6 +150,15 @@ def test_build_image__passes_the_folder_to_buildx(machine: Machine, spec: BuildS
     assert rules[-3:] == ["**/.git/config", "**/.git/config.worktree", "**/.git/modules/**/config"]
 
 
+def test_build_image__sets_the_namespace_of_mounted_caches(machine: Machine, spec: BuildSpec) -> None:
+    """After the configuration's own arguments, as the last one of a name counts."""
+    machine.add_file("has-buildx")
+    build(machine, replace(spec, args={"BUILDKIT_CACHE_MOUNT_NS": "base"}, cache_namespace="head"))
+    argv = machine.argv
+    given = [argv[i + 1] for i, word in enumerate(argv) if word == "--build-arg"]
+    assert given == ["BUILDKIT_CACHE_MOUNT_NS=base", "BUILDKIT_CACHE_MOUNT_NS=head"]
+
+
 def test_build_image__passes_secrets_in_the_environment_only(machine: Machine, spec: BuildSpec) -> None:
     machine.add_file("has-buildx")
     values = {"token": "s3cret", "pip.conf": "[global]\nindex-url = https://u:p@x/\n"}
