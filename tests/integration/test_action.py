@@ -285,18 +285,26 @@ def test_step__without_a_configuration_measures_nothing_else_as_a_pull_request(
     assert len(github.state.comments[1]) == 1
 
 
+@pytest.mark.parametrize("event", ["pull_request", "merge_group", "workflow_run"])
 def test_step__a_pull_request_does_not_choose_its_hosts(
-    step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch
+    step: Step, github: GitHubDouble, monkeypatch: pytest.MonkeyPatch, event: str
 ) -> None:
+    """On `workflow_run`, HEAD is a branch of this repository that is not merged yet."""
     hosts = Hosts.read(["app=ssh://root@evil.example", "load=ssh://root@other.example"])
 
     def run(_options: Options, ports: Ports) -> Outcome:
-        ports.make_engine(cast(Any, None), cast(Any, SimpleNamespace(config=SimpleNamespace(hosts=hosts))))
+        config = SimpleNamespace(hosts=hosts)
+        ports.make_engine(cast(Any, None), cast(Any, SimpleNamespace(config=config, folder=step.workspace)))
         raise AssertionError
 
     monkeypatch.setattr(Step, "_make_run", lambda *_: run)
     monkeypatch.chdir(step.workspace)
-    assert step.run(make_result(), "pull_request") == 2
+    environ = {}
+    if event == "workflow_run":
+        payload = {"workflow_run": {"id": 5, "head_repository": {"owner": {"login": "org"}}}}
+        (step.folder / "own.json").write_text(json.dumps(payload), encoding="utf-8")
+        environ = {"GITHUB_EVENT_PATH": str(step.folder / "own.json"), "GITHUB_SHA": "d" * 40}
+    assert step.run(make_result(), event, environ=environ) == 2
     assert "a pull request does not choose the hosts that it is measured on" in step.error
     assert "evil.example" not in step.log
 

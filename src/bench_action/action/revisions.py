@@ -146,13 +146,31 @@ def require_own_code(event: Event, run: WorkflowRun, checkout: Checkout) -> None
 
     Any commit but the job's own may be the fork's: its branch may have been pushed to since.
     """
-    if event.is_own(run) or checkout.head in {"", event.sha}:
+    if event.is_own(run) or _is_jobs_own(event, checkout):
         return
+    if not checkout.head:
+        raise InputError(
+            f"could not check whose code this is, on `workflow_run`: {checkout.folder} is in no git repository",
+            cause="no step checks out this repository, the code was unpacked from an archive, or git is not installed",
+            advice="measure in the `pull_request` workflow, and only publish here: see examples/fork-safe-publish.yml",
+        )
     raise InputError(
         f"refused to run code of {_make_safe(run.head_owner) or 'a deleted repository'}'s fork on `workflow_run`",
         cause="this event gives the job secrets and a token that can write, and anyone may open a pull request",
         advice="measure in the `pull_request` workflow, and only publish here: see examples/fork-safe-publish.yml",
     )
+
+
+def is_foreign(event: Event, folder: Path) -> bool:
+    """Whether the configuration in a folder may belong to code that is not merged yet."""
+    if event.workflow_run is not None:
+        return not _is_jobs_own(event, Checkout.read(folder))
+    return event.has_own_code
+
+
+def _is_jobs_own(event: Event, checkout: Checkout) -> bool:
+    """Whether HEAD is the job's own commit: on `workflow_run`, one of the default branch."""
+    return bool(checkout.head) and checkout.head == event.sha
 
 
 def _explain_wrong_head(event: Event, checkout: Checkout) -> InputError:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -16,7 +17,13 @@ from typing import IO
 from rich.console import Console
 
 from bench_action.action.inputs import Inputs
-from bench_action.action.revisions import add_commits, choose_revisions, explain_stranger, require_no_configuration
+from bench_action.action.revisions import (
+    add_commits,
+    choose_revisions,
+    explain_stranger,
+    is_foreign,
+    require_no_configuration,
+)
 from bench_action.action.workspace import Traces
 from bench_action.config.control import AUTO
 from bench_action.config.load import Project, find_configuration
@@ -206,7 +213,7 @@ class Action:
                 _write_ssh_files(inputs.ssh_key, inputs.known_hosts) as ssh,
                 GroupedProgress(console, self.commands) as progress,
             ):
-                foreign = (event.pull is not None or event.name == "merge_group") and options.baseline is None
+                foreign = partial(is_foreign, event) if options.baseline is None else None
                 outcome = run(options, self._make_ports(inputs, environ, ssh, progress, foreign=foreign))
         except InterruptedRunError:
             raise  # the job was cancelled: only seconds are left, and the user who cancelled it needs no comment
@@ -219,14 +226,20 @@ class Action:
         return replace(outcome, unpublished=(*outcome.unpublished, *failures))
 
     def _make_ports(
-        self, inputs: Inputs, environ: Mapping[str, str], ssh: SshFiles, progress: PlainProgress, *, foreign: bool
+        self,
+        inputs: Inputs,
+        environ: Mapping[str, str],
+        ssh: SshFiles,
+        progress: PlainProgress,
+        *,
+        foreign: Callable[[Path], bool] | None,
     ) -> Ports:
-        """Make what a run needs. `foreign`: the configuration is a pull request's, and no base says which hosts."""
+        """Make what a run needs. `foreign`: whether a folder's code is not merged yet, if no base says which hosts."""
 
         def choose(owner: Ownership, project: Project) -> Engine:
             if (hosts := inputs.hosts or project.config.hosts) is None:
                 return self.make_engine(owner, environ)
-            if foreign and inputs.hosts is None:
+            if inputs.hosts is None and foreign is not None and foreign(project.folder):
                 raise InputError(
                     "a pull request does not choose the hosts that it is measured on",
                     cause="without a baseline, its own configuration is the only one",

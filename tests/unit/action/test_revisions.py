@@ -8,7 +8,7 @@ import pytest
 from tests.git import git
 
 from bench_action.action import revisions
-from bench_action.action.revisions import BaselineChoice, choose_revisions
+from bench_action.action.revisions import BaselineChoice, choose_revisions, is_foreign
 from bench_action.github.client import Access
 from bench_action.github.event import Event, WorkflowRun
 from bench_action.model.errors import InputError
@@ -220,8 +220,29 @@ def test_workflow_run_never_runs_a_forks_code(merged: Path, revision: str, owner
     base, head = git(merged, "rev-parse", "main^1"), git(merged, "rev-parse", "feature")
     run = WorkflowRun(7, head, "feature", owner)
     event = Event("workflow_run", "org/shop", ref="refs/heads/main", sha=base, workflow_run=run)
+    assert is_foreign(event, merged) == (revision != "main^1")
     if refused:
         name = owner or "a deleted repository"
         assert f"refused to run code of {name}'s fork on `workflow_run`" in read_refusal(event, merged)
     else:
         assert choose_revisions("auto", event, None, merged).baseline is None
+
+
+@pytest.mark.parametrize("owner", ["stranger", "", "org"])
+def test_workflow_run_measures_no_forks_code_without_git(merged: Path, tmp_path: Path, owner: str) -> None:
+    """It may be a fork's, from an archive; what a branch of this repository brings is measured."""
+    run = WorkflowRun(7, git(merged, "rev-parse", "feature"), "feature", owner)
+    event = Event("workflow_run", "org/shop", sha=git(merged, "rev-parse", "main^1"), workflow_run=run)
+    assert is_foreign(event, tmp_path)
+    if owner == "org":
+        assert choose_revisions("auto", event, None, tmp_path).baseline is None
+    else:
+        text = read_refusal(event, tmp_path)
+        assert "could not check whose code this is" in text
+        assert "is in no git repository" in text
+
+
+def test_is_foreign__of_other_events_is_what_is_not_merged(merged: Path) -> None:
+    assert is_foreign(pull(merged), merged)
+    assert is_foreign(group(merged), merged)
+    assert not is_foreign(Event("push", "org/shop", sha="d" * 40), merged)
