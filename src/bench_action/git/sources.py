@@ -104,7 +104,7 @@ def resolve_revision(folder: Path, revision: str, environ: Mapping[str, str] | N
         raise InputError(f"{revision!r} is not a revision")
     if commit := _find_commit(tree, revision):
         return commit
-    shallow = tree.ask("rev-parse", "--is-shallow-repository") == "true"
+    shallow = _is_shallow(tree)
     cause = _fetch(tree, name, shallow=shallow)
     if not cause and (commit := _find_commit(tree, "FETCH_HEAD")):
         return commit
@@ -217,6 +217,11 @@ def _find_commit(tree: WorkTree, revision: str) -> str:
     return tree.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
+def _is_shallow(tree: WorkTree) -> bool:
+    """Whether a clone lacks a part of its history; a shallow fetch would cut off that of a complete one."""
+    return tree.ask("rev-parse", "--is-shallow-repository") == "true"
+
+
 def _fetch(tree: WorkTree, name: str, *, shallow: bool, settings: Mapping[str, str] | None = None) -> str:
     """Fetch `name` from `origin`, and return why that failed; empty if it did not."""
     if tree.run("check-ref-format", "--allow-onelevel", name).returncode or name.startswith("+"):
@@ -262,7 +267,8 @@ class _Checkout:
             return "this clone does not have it (actions/checkout: `submodules: true`)"
         if not _find_commit(module, wanted):
             # a pull request may have set its address, so that, as git does for submodules, no local path is allowed
-            cause = _fetch(module, wanted, shallow=True, settings={"GIT_PROTOCOL_FROM_USER": "0"})
+            shallow = _is_shallow(module)
+            cause = _fetch(module, wanted, shallow=shallow, settings={"GIT_PROTOCOL_FROM_USER": "0"})
             if cause or not _find_commit(module, wanted):
                 return f"could not fetch its commit {wanted[:12]}: {cause or 'its remote does not have it'}"
         try:

@@ -189,6 +189,26 @@ def test_submodule_whose_commit_cannot_be_fetched_is_named(nested: Path, tmp_pat
         assert "vendor is a submodule, and empty" in explain_missing(clone, base, [])
 
 
+@pytest.mark.parametrize("shallow", [True, False])
+def test_submodule_whose_commit_is_fetched_stays_as_complete_as_it_is(tmp_path: Path, shallow: bool) -> None:
+    inner, outer = (repository(tmp_path / name, file="one") for name in ("inner", "outer"))
+    write(inner, file="two")
+    commit(inner)
+    add_submodule(outer, inner, "vendor")
+    commit(outer)
+    vendor = outer / "vendor"
+    git(vendor, "config", "protocol.file.allow", "always")
+    if shallow:
+        git(vendor, "fetch", "--quiet", "--depth=1", "origin", "main")
+    write(inner, file="three")
+    git(outer, "update-index", "--cacheinfo", f"160000,{commit(inner)},vendor")
+    git(outer, "commit", "--quiet", "--message", "another commit of vendor, which this clone does not have")
+    files, warnings = check_out_all(outer, "HEAD")
+    assert (files["vendor/file"], warnings) == ("three", [])
+    assert git(vendor, "rev-parse", "--is-shallow-repository") == str(shallow).lower()
+    assert git(vendor, "rev-list", "--count", "HEAD") == ("1" if shallow else "2")
+
+
 def test_name_of_a_submodule_cannot_lead_to_another_repository(tmp_path: Path) -> None:
     """The repository chooses the name: git refuses such names, and so do we."""
     inner = repository(tmp_path / "inner", file="one")
