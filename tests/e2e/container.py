@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.workflow import Checkout
+from tests.git import git
 from tests.github.double import GitHubDouble
 from tests.runner import RunnerLog
 
@@ -115,6 +116,7 @@ class ContainerAction:
             "CI": "true",
             "GITHUB_REPOSITORY": self.github.state.repository,
             "GITHUB_REF": "refs/heads/main",
+            "GITHUB_SHA": git(self.place.folder, "-c", "safe.directory=*", "rev-parse", "HEAD"),
             "GITHUB_EVENT_NAME": event,
             "GITHUB_EVENT_PATH": "/github/workflow/event.json",
             "GITHUB_WORKSPACE": "/github/workspace",

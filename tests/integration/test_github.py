@@ -262,7 +262,7 @@ def test_upsert_issue__whose_answer_is_lost_is_not_opened_twice(github: GitHubDo
 
 def test_fetch_pull_commits__and_fetch_merge_base_are_what_github_says(github: GitHubDouble) -> None:
     pull = github.state.pulls[1]
-    assert fetch_pull_commits(access(github), 1) == (pull.base.sha, pull.head.sha)
+    assert fetch_pull_commits(access(github), 1) == (pull.base.ref, pull.base.sha, pull.head.sha)
     assert fetch_merge_base(access(github), pull.base.sha, pull.head.sha) == pull.base.sha
 
 

@@ -108,13 +108,9 @@ def explain_stranger(head: str, event: Event, access: Access) -> str:
     if not head or not event.sha or head == event.sha:
         return ""
     branch = event.ref.removeprefix("refs/heads/")
-    try:  # with the branch as it is now, which may have newer commits than the job's
-        known = fetch_merge_base(access, branch, head)
-    except PublishError as error:
-        if error.status != 404:
-            raise
+    if _find_on_branch(access, branch, head) in {"", head}:
         return ""
-    return "" if known == head else f"nothing was added, as {head[:_SHORT]} is not a commit of {_make_safe(branch)}"
+    return f"nothing was added, as {head[:_SHORT]} is not a commit of {_make_safe(branch)}"
 
 
 def require_pull_request(event: Event, checkout: Checkout) -> None:
@@ -210,14 +206,14 @@ def add_commits(event: Event, access: Access | None) -> Event:
             cause=f"the event `{_make_safe(event.name)}` does not name the pull request's commit",
             advice="leave `github-token` out, as the default is the job's own token",
         )
-    base, head = fetch_pull_commits(access, event.pull)
-    return replace(event, base_sha=base, head_sha=head)
+    branch, base, head = fetch_pull_commits(access, event.pull)
+    return replace(event, base_branch=branch, base_sha=base, head_sha=head)
 
 
 def _choose_pull_base(event: Event, checkout: Checkout, access: Access | None) -> BaselineChoice:
     """Choose the first parent of the pull request's merge commit or, if HEAD is not one, the merge base."""
     subject = _describe(event, checkout)
-    if len(checkout.parents) == 2 and checkout.parents[1] == event.head_sha:
+    if _merges_into_base(event, checkout, access):
         base = checkout.parents[0]
         return BaselineChoice(base, f"{subject}: compared with {base[:_SHORT]}, which it would be merged into")
     if access is None:
@@ -227,6 +223,32 @@ def _choose_pull_base(event: Event, checkout: Checkout, access: Access | None) -
         )
     base = fetch_merge_base(access, event.base_sha, event.head_sha)
     return BaselineChoice(base, f"{subject}: compared with {base[:_SHORT]}, where it left its base branch")
+
+
+def _merges_into_base(event: Event, checkout: Checkout, access: Access | None) -> bool:
+    """Whether HEAD merges the pull request's head into a commit of its base branch.
+
+    A newer commit of the pull request may be a merge of the event's with any other, which its author would choose.
+    """
+    if len(checkout.parents) != 2 or checkout.parents[1] != event.head_sha:
+        return False
+    if checkout.head == event.sha:  # GitHub made it
+        return True
+    into = checkout.parents[0]
+    return access is not None and bool(event.base_branch) and _find_on_branch(access, event.base_branch, into) == into
+
+
+def _find_on_branch(access: Access, branch: str, commit: str) -> str:
+    """Find where a commit left a branch as it is now, which may have newer commits than the job's.
+
+    Empty if GitHub does not know the commit, the commit itself if it is on the branch. Raises PublishError.
+    """
+    try:
+        return fetch_merge_base(access, branch, commit)
+    except PublishError as error:
+        if error.status != 404:
+            raise
+        return ""
 
 
 def _describe(event: Event, checkout: Checkout) -> str:

@@ -35,7 +35,8 @@ class Event:
     """The event that started a job.
 
     `pull`: the pull request's number, None if the event is not about one. `head_sha`, `base_sha`: the commits of the
-    pull request or the merge group, empty if the event does not name them. `on_default_branch`: whether it is a push, a
+    pull request or the merge group, empty if the event does not name them. `base_branch`: the one that the pull request
+    would be merged into. `on_default_branch`: whether it is a push, a
     schedule or a dispatch on the default branch. `ref`, `sha`: the ref that the job runs for, and its commit.
     """
 
@@ -47,6 +48,7 @@ class Event:
     pull: int | None = None
     head_sha: str = ""
     base_sha: str = ""
+    base_branch: str = ""
     on_default_branch: bool = False
     ref: str = ""
     sha: str = ""
@@ -75,6 +77,7 @@ class Event:
             pull=_parse_number(pull.get("number") if pull else number),
             head_sha=_parse_sha(_get_part(pull, "head").get("sha") or group.get("head_sha")),
             base_sha=_parse_sha(_get_part(pull, "base").get("sha") or group.get("base_sha")),
+            base_branch=_parse_text(_get_part(pull, "base").get("ref")),
             on_default_branch=_is_on_default_branch(environ, payload),
             ref=environ.get("GITHUB_REF", ""),
             sha=_parse_sha(environ.get("GITHUB_SHA")),
@@ -117,8 +120,8 @@ def _is_on_default_branch(environ: Mapping[str, str], payload: Mapping[str, Any]
 def _parse_workflow_run(run: Mapping[str, Any]) -> WorkflowRun | None:
     if (identity := _parse_number(run.get("id"))) is None:
         return None
-    texts = run.get("head_branch"), _get_part(_get_part(run, "head_repository"), "owner").get("login")
-    branch, owner = (text if isinstance(text, str) else "" for text in texts)
+    branch = _parse_text(run.get("head_branch"))
+    owner = _parse_text(_get_part(_get_part(run, "head_repository"), "owner").get("login"))
     failed = run.get("conclusion") in {"failure", "cancelled", "timed_out", "startup_failure"}
     return WorkflowRun(identity, _parse_sha(run.get("head_sha")), branch, owner, failed)
 
@@ -138,6 +141,10 @@ def _get_part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _parse_number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _parse_text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _parse_sha(value: object) -> str:

@@ -21,13 +21,13 @@ def fetch_merge_base(access: Access, base: str, head: str) -> str:
     return asyncio.run(ask())
 
 
-def fetch_pull_commits(access: Access, number: int) -> tuple[str, str]:
-    """Fetch the commits of base and head of a pull request. Raises PublishError."""
+def fetch_pull_commits(access: Access, number: int) -> tuple[str, str, str]:
+    """Fetch the branch that a pull request would be merged into, its commit, and head's. Raises PublishError."""
 
-    async def ask() -> tuple[str, str]:
+    async def ask() -> tuple[str, str, str]:
         async with open_client(access) as client:
             pull = await client.getitem(_PULL, {"repository": access.repository, "number": str(number)})
-            return str(pull["base"]["sha"]), str(pull["head"]["sha"])
+            return str(pull["base"]["ref"]), str(pull["base"]["sha"]), str(pull["head"]["sha"])
 
     return asyncio.run(ask())
 

@@ -11,7 +11,7 @@ from bench_action.action import revisions
 from bench_action.action.revisions import BaselineChoice, choose_revisions, is_foreign
 from bench_action.github.client import Access
 from bench_action.github.event import Event, WorkflowRun
-from bench_action.model.errors import InputError
+from bench_action.model.errors import InputError, PublishError
 
 pytestmark = pytest.mark.unit
 
@@ -37,15 +37,17 @@ def merged(tmp_path: Path) -> Path:
 def github(monkeypatch: pytest.MonkeyPatch, merged: Path) -> None:
     """GitHub's answers about the pull request."""
     base, head = git(merged, "rev-parse", "main^1"), git(merged, "rev-parse", "feature")
-    monkeypatch.setattr(revisions, "fetch_pull_commits", lambda *_: (base, head))
+    monkeypatch.setattr(revisions, "fetch_pull_commits", lambda *_: ("main", base, head))
     monkeypatch.setattr(revisions, "fetch_merge_base", lambda *_: base)
 
 
 def pull(folder: Path, name: str = "pull_request") -> Event:
-    """The event of a pull request; a comment's names no commit."""
-    head, base = git(folder, "rev-parse", "feature"), git(folder, "rev-parse", "main^1")
-    event = Event(name, "org/shop", pull=5, head_sha=head, base_sha=base, ref="refs/pull/5/merge")
-    return replace(event, head_sha="", base_sha="") if name == "issue_comment" else event
+    """The event of a pull request, for its merge commit; a comment's names no commit, and is for the default branch."""
+    merge, base, head = (git(folder, "rev-parse", name) for name in ("main", "main^1", "feature"))
+    event = Event(name, "org/shop", pull=5, ref="refs/pull/5/merge", base_branch="main")
+    if name == "issue_comment":
+        return replace(event, base_branch="", sha=base)
+    return replace(event, head_sha=head, base_sha=base, sha=base if name == "pull_request_target" else merge)
 
 
 def read_refusal(event: Event, folder: Path, access: Access | None = ACCESS, baseline: str = "auto") -> str:
@@ -77,6 +79,49 @@ def test_merge_commit_and_head_are_the_pull_request(merged: Path, name: str, rev
     git(merged, "switch", "--quiet", "--detach", revision)
     choice = choose_revisions("auto", pull(merged, name), ACCESS, merged)
     assert choice.baseline == git(merged, "rev-parse", "main^1")
+
+
+def merge_into(folder: Path, branch: str) -> str:
+    """Merge the pull request's head into another commit of this name, on top of its base, and return that."""
+    git(folder, "switch", "--quiet", "--create", branch, "main^1")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", branch)
+    git(folder, "merge", "--quiet", "--no-ff", "--message", "another merge", "feature")
+    return git(folder, "rev-parse", "HEAD^1")
+
+
+@pytest.mark.parametrize("name", ["pull_request", "issue_comment"])
+def test_newer_merge_commit_is_compared_with_its_first_parent(
+    merged: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base branch has moved on since the event, as GitHub confirms."""
+    event, newer = pull(merged, name), merge_into(merged, "newer")
+    asked: list[tuple[str, str]] = []
+
+    def fetch(_: Access, base: str, head: str) -> str:
+        asked.append((base, head))
+        return head
+
+    monkeypatch.setattr(revisions, "fetch_merge_base", fetch)
+    assert choose_revisions("auto", event, ACCESS, merged).baseline == newer
+    assert asked == [("main", newer)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_merge_with_a_commit_of_the_author_s_choice_is_compared_with_the_merge_base(
+    merged: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """A newer commit of the pull request, whose second parent is the commit that the event names."""
+    event, slow = pull(merged), merge_into(merged, "slow")
+    base = git(merged, "rev-parse", "main^1")
+
+    def fetch(_: Access, __: str, head: str) -> str:
+        if head == slow and not known:
+            raise PublishError("GitHub refused", status=404)
+        return base
+
+    monkeypatch.setattr(revisions, "fetch_merge_base", fetch)
+    assert choose_revisions("auto", event, ACCESS, merged).baseline == base
+    assert "needs a token" in read_refusal(event, merged, None)
 
 
 def test_commit_that_the_workflow_made_on_top_is_the_pull_request(merged: Path) -> None:

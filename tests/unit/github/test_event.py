@@ -27,7 +27,7 @@ def read(folder: Path, payload: Any, **variables: str) -> Event:
 
 def test_event__of_a_pull_request_names_it_and_its_commits(tmp_path: Path) -> None:
     event = read(tmp_path, {"number": 7, "pull_request": PULL}, GITHUB_EVENT_NAME="pull_request", GITHUB_RUN_ID="12")
-    assert (event.pull, event.head_sha, event.base_sha) == (7, HEAD, BASE)
+    assert (event.pull, event.head_sha, event.base_sha, event.base_branch) == (7, HEAD, BASE, "main")
     assert event.run_url == "https://github.com/org/shop/actions/runs/12"
 
 
