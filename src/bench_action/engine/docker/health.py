@@ -30,8 +30,11 @@ def parse_healthcheck(config: Mapping[str, Any]) -> Sequence[str] | None:
 
 
 def parse_time(text: str) -> float | None:
-    """Return the seconds of a time since 1970, rounded down to µs; None for the year 1, which stands for never."""
-    moment = datetime.fromisoformat(f"{text[:26].rstrip('Z')}+00:00")
+    """Return the seconds of a time since 1970, rounded down to µs; None for the year 1, which stands for never.
+
+    Go leaves out zeros at the end of the fraction, and writes the time of an engine in its own time zone.
+    """
+    moment = datetime.fromisoformat(text)
     return None if moment.year == 1 else moment.timestamp()
 
 

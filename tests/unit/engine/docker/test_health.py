@@ -28,10 +28,19 @@ def test_parse_healthcheck__returns_the_command_of_each_form(config: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-11-28T05:20:11.123456789Z", "2026-11-28T05:20:11.123456Z", "2026-11-28T05:20:11.123456+00:00"]
+    ("text", "us"),
+    [
+        ("2026-11-28T05:20:11.123456789Z", 123456),
+        ("2026-11-28T05:20:11.123456Z", 123456),
+        ("2026-11-28T05:20:11.123456+00:00", 123456),
+        ("2026-11-28T10:50:11.123456789+05:30", 123456),
+        ("2026-11-27T21:20:11.12-08:00", 120000),
+        ("2026-11-28T07:20:11+02:00", 0),
+        ("2026-11-28T05:20:11.1Z", 100000),
+    ],
 )
-def test_parse_time__reads_nanoseconds(text: str) -> None:
-    assert parse_time(text) == datetime(2026, 11, 28, 5, 20, 11, 123456, UTC).timestamp()
+def test_parse_time__reads_any_fraction_and_time_zone(text: str, us: int) -> None:
+    assert parse_time(text) == datetime(2026, 11, 28, 5, 20, 11, us, UTC).timestamp()
 
 
 def test_parse_time__of_what_never_happened() -> None:
