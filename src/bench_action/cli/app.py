@@ -260,7 +260,7 @@ def init(
 
     found = initial.prepare(folder)
     if stdout:
-        text = "\n".join(f"# --- {found.name(path)}\n{text}" for path, text in found.files.items())
+        text = "\n".join(f"# --- {initial.name(path)}\n{text}" for path, text in found.files.items())
         _echo(text)
         return
     for line in initial.describe(found, found.write(force=force)):

@@ -1,5 +1,7 @@
 """`bench-action init`: write `bench.yml` and a workflow, and never over what is there."""
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 from bench_action.git.worktree import WorkTree
 from bench_action.init.application import find_place
 from bench_action.init.draft import Draft, make_draft
+from bench_action.init.envfiles import exists
 from bench_action.init.render import compute_minutes, render_configuration, render_workflow
 from bench_action.model.errors import InputError
 from bench_action.model.wording import plural
@@ -45,14 +48,17 @@ class Initial:
                 raise InputError(f"could not write {path}: {error.strerror}") from error
         return written
 
-    def name(self, path: Path) -> str:
-        """Name a file relative to the repository."""
-        return path.relative_to(self.top).as_posix()
+    @property
+    def configuration(self) -> Path:
+        """The configuration that it writes, or that exists."""
+        return self.draft.folder / CONFIGURATION
 
 
 def prepare(folder: Path) -> Initial:
     """Read the repository that a folder is in, and render what `init` writes. Raises InputError."""
     start = folder.resolve()
+    if not start.is_dir():
+        raise InputError(f"there is no folder {folder}")
     top, draft = find_place(start), make_draft(start)
     configuration = draft.folder / CONFIGURATION
     files = {
@@ -76,30 +82,36 @@ def _name_lost_files(draft: Draft, top: Path) -> list[str]:
     return [(draft.folder.relative_to(top) / file).as_posix() for file, _ in draft.lost_files]
 
 
+def name(path: Path) -> str:
+    """Name a file relative to the working directory, in which the commands that are printed will be run."""
+    return Path(os.path.relpath(path)).as_posix()
+
+
 def describe(initial: Initial, written: Sequence[Path]) -> list[str]:
     """Describe what was written, what was left, and what to do next, one line each."""
     lines = []
     for path in initial.files:
         if path in written:
-            summary = f": {_summarise(initial.draft)}" if path.name == CONFIGURATION else ""
-            lines.append(f"wrote {initial.name(path)}{summary}")
+            summary = f": {_summarise(initial.draft)}" if path == initial.configuration else ""
+            lines.append(f"wrote {name(path)}{summary}")
         else:
-            lines.append(f"{initial.name(path)} exists and was not changed (--force replaces it)")
-    config = next(iter(initial.files)).relative_to(initial.top).as_posix()
-    argument = "" if config == CONFIGURATION else f" {config}"
-    base = _find_base(initial.top)
+            lines.append(f"{name(path)} exists and was not changed (--force replaces it)")
+    config = name(initial.configuration)
+    argument = "" if config == CONFIGURATION else f" {shlex.quote(config)}"
+    base = shlex.quote(_find_base(initial.top))
+    folder = initial.draft.folder
     return [
         *lines,
         "",
         *(
-            f"First: cp {example} {file}"
-            for file, example in _name_env_files(initial.draft, initial.top)
-            if not (initial.top / file).exists()
+            f"First: cp {shlex.quote(name(folder / example))} {shlex.quote(name(folder / file))}"
+            for file, example in initial.draft.env_files
+            if not exists(folder / file)
         ),
         *(
-            f"First: create {file}, which is not under git"
-            for file in _name_lost_files(initial.draft, initial.top)
-            if not (initial.top / file).exists()
+            f"First: create {name(folder / file)}, which is not under git"
+            for file, _ in initial.draft.lost_files
+            if not exists(folder / file)
         ),
         f"Read {config} and correct what is wrong. Then:",
         f"  bench-action check{argument} --up",

@@ -10,7 +10,7 @@ from bench_action.config.kinds import INITIAL_DATA
 from bench_action.git.worktree import WorkTree
 from bench_action.init.application import Application, find_application, find_place
 from bench_action.init.builds import DOCKERFILES, Build
-from bench_action.init.envfiles import find_example, is_loaded, read_examples
+from bench_action.init.envfiles import exists, find_example, is_loaded, read_examples
 from bench_action.init.frameworks import Framework, find_framework, read_manifests
 from bench_action.init.hosts import Headers, find_headers
 from bench_action.init.names import make_name
@@ -218,14 +218,7 @@ def _list_lost_files(application: Application, env_files: Sequence[tuple[str, st
         file
         for file in sorted(named)
         if "$" not in file
-        and (not _exists(folder / file) or (tree is not None and tree.ask("check-ignore", "--", file)))
+        and (not exists(folder / file) or (tree is not None and tree.ask("check-ignore", "--", file)))
     ]
     read = [variable.name for variable in find_variables(application.sources) if variable.required] if lost else []
     return [(file, read[:_MOST_LISTED]) for file in lost]
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return True  # a name that no file can have

@@ -77,6 +77,14 @@ def _read(path: Path, top: Path) -> str:
         return ""
 
 
+def exists(path: Path) -> bool:
+    """Whether a file exists; true for a name that no file can have, as nobody can make it either."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
 def is_loaded(context: Path, top: Path, manifests: Mapping[str, str], *, mounted: bool) -> bool:
     """Whether an application reads `.env` itself, and finds it in its image. `mounted`: its sources are mounted."""
     if not any(_LOADERS.search(text) for text in manifests.values()):
