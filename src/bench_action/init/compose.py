@@ -32,7 +32,7 @@ from bench_action.config.kinds import (
 )
 from bench_action.config.paths import find_problem
 from bench_action.config.schema import COMPOSE_FILES, parse_environment
-from bench_action.init.envfiles import find_example, read_variables
+from bench_action.init.envfiles import find_example, is_ignored, read_variables
 
 _FOLDERS = ("", "docker", "deploy", "deployment", ".docker", "infra")
 # as templates of projects call them: `docker-compose.local.yml`
@@ -233,12 +233,12 @@ def _read_document(path: Path, folder: Path) -> dict[Any, Any]:
 
 
 def _make_file(name: str, data: Mapping[Any, Any], path: Path, folder: Path) -> ComposeFile:
-    """Make a compose file from its services, with variables from `.env`, or from an example of it."""
+    """Make a compose file from its services, with variables from `.env` if others have it, or from an example."""
     services, dotenv = data["services"], path.parent / ".env"
     required = set(_list_attached(data))
     with suppress(RecursionError):
         required |= _find_required(services)
-    known = read_variables(dotenv, folder)
+    known = {} if is_ignored(dotenv, folder) else read_variables(dotenv, folder)
     images = [str(body.get("image") or "") for body in services.values() if isinstance(body, dict)]
     example = find_example(
         dotenv, folder, required, [split_image(image).rpartition("/")[2] for image in images if image]

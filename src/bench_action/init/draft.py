@@ -7,10 +7,9 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
 from bench_action.config.kinds import INITIAL_DATA
-from bench_action.git.worktree import WorkTree
 from bench_action.init.application import Application, find_application, find_place
 from bench_action.init.builds import DOCKERFILES, Build
-from bench_action.init.envfiles import exists, find_example, is_loaded, read_examples
+from bench_action.init.envfiles import exists, find_example, is_ignored, is_loaded, read_examples
 from bench_action.init.frameworks import Framework, find_framework, read_manifests
 from bench_action.init.hosts import Headers, find_headers
 from bench_action.init.names import make_name
@@ -211,14 +210,13 @@ def _list_lost_files(application: Application, env_files: Sequence[tuple[str, st
     compose, folder = application.compose, application.folder
     if compose is None:
         return []
-    place, tree = PurePosixPath(compose.path).parent, WorkTree.find(folder)
+    place = PurePosixPath(compose.path).parent
     named = {normpath(place / name) for each in compose.services for name in each.env_files}
     named -= {file for file, _ in env_files}
     lost = [
         file
         for file in sorted(named)
-        if "$" not in file
-        and (not exists(folder / file) or (tree is not None and tree.ask("check-ignore", "--", file)))
+        if "$" not in file and (not exists(folder / file) or is_ignored(folder / file, folder))
     ]
     read = [variable.name for variable in find_variables(application.sources) if variable.required] if lost else []
     return [(file, read[:_MOST_LISTED]) for file in lost]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bench_action.config.paths import find_problem
+from bench_action.git.worktree import WorkTree
 from bench_action.init.sources import Sources
 
 _ENDINGS = tuple(
@@ -83,6 +84,12 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True
+
+
+def is_ignored(path: Path, top: Path) -> bool:
+    """Whether git ignores a file of a repository, so that others do not have it."""
+    tree = WorkTree.find(top)
+    return tree is not None and bool(tree.ask("check-ignore", "--", str(path)))
 
 
 def is_loaded(context: Path, top: Path, manifests: Mapping[str, str], *, mounted: bool) -> bool:

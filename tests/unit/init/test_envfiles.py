@@ -1,11 +1,13 @@
 """Which variables `bench-action init` sets, and which files of variables it asks for."""
 
 import base64
+from pathlib import Path
 
 import pytest
 import yaml
 from tests.unit.init.drafts import Make, configure, write_compose
 
+from bench_action.init.draft import make_draft
 from bench_action.init.render import render_configuration, render_workflow
 
 pytestmark = pytest.mark.unit
@@ -201,6 +203,34 @@ def test_env_file__of_a_developer_is_not_copied(draft: Make) -> None:
     text = render_configuration(draft(files))
     assert "pa55" not in text
     assert "redis://cache" in text
+
+
+@pytest.mark.parametrize("place", ["", "shop/"])
+@pytest.mark.parametrize("ignored", [True, False])
+def test_env_file__of_a_developer_is_no_part_of_the_repository(
+    draft: Make, tmp_path: Path, ignored: bool, place: str
+) -> None:
+    """A clone lacks it, so the workflow has to copy its example, and what it sets is nobody else's business."""
+    compose = """
+services:
+  api: {build: ., ports: [80], env_file: [other.env], environment: {DATABASE_URL: "${DATABASE_URL}"}}
+  db: {image: postgres}
+"""
+    files = {
+        ".git/refs/x": "",
+        ".gitignore": ".env\nother.env\n" if ignored else "",
+        f"{place}compose.yml": compose,
+        f"{place}Dockerfile": "FROM python",
+        f"{place}.env": "DATABASE_URL=postgresql://me:pa55@localhost/x\n",
+        f"{place}.env.example": "DATABASE_URL=postgresql://you@localhost/x\n",
+        f"{place}other.env": "A=1\n",
+    }
+    draft({"Dockerfile": "FROM x", **files})
+    made = make_draft(tmp_path / place)
+    assert list(made.env_files) == ([(".env", ".env.example")] if ignored else [])
+    assert [file for file, _ in made.lost_files] == (["other.env"] if ignored else [])
+    given = "you" if ignored else "me:pa55"
+    assert configure(made)["variants"]["api"]["env"] == {"DATABASE_URL": f"postgresql://{given}@db/x"}
 
 
 def test_env_file__that_may_be_missing(draft: Make) -> None:
