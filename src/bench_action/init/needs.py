@@ -62,6 +62,11 @@ _READS = re.compile(
     r"""|^\s{4}([A-Z][A-Z0-9_]{2,}): (?:str|int|SecretStr|PostgresDsn|RedisDsn)\s*($|=)|url\s*=\s*env\("([A-Z_]+)"\)""",
     re.MULTILINE,
 )
+# of Elixir, Rust and .NET, and what follows if an application does not start without one
+_CALLS = re.compile(
+    r"""(?:\bSystem\.(?:get_env|fetch_env(!)?)|\b(?:env|dotenvy)::var(?:_os)?|\bGetEnvironmentVariable)"""
+    r"""\(\s*"([A-Z][A-Z0-9_]{2,})"(?:\s*\)\s*(\.\s*(?:expect|unwrap)\(|\?(?![?.])|\|\|\s*raise\b|\?\?\s*throw\b))?"""
+)
 # schemas of settings: Nest's service, zod and Joi, viper
 _SCHEMAS = re.compile(
     r"""\.get(OrThrow)?(?:<[^>\n]{0,50}>)?\(\s*["']([A-Z][A-Z0-9_]{2,})["']|"""
@@ -242,6 +247,8 @@ def find_variables(sources: Sources) -> list[Variable]:
                 continue  # a template literal of JavaScript
             required = required and not file.endswith(".php")  # there, one that is not set is null
             _note(found, Variable(name, required, file))
+        for match in _CALLS.finditer(text):
+            _note(found, Variable(match[2], bool(match[1] or match[3]), file))
         for name, required in _read_schemas(text, file):
             _note(found, Variable(name, required, file))
     return sorted(found.values())

@@ -8,7 +8,9 @@ import yaml
 from tests.unit.init.drafts import Make, configure, write_compose
 
 from bench_action.init.draft import make_draft
+from bench_action.init.needs import find_variables
 from bench_action.init.render import render_configuration, render_workflow
+from bench_action.init.sources import Sources
 
 pytestmark = pytest.mark.unit
 
@@ -330,3 +332,51 @@ def test_settings__with_a_block_of_ruby_have_a_default(draft: Make) -> None:
     code = 'threads ENV.fetch("RAILS_MAX_THREADS") { 5 }\nkey = ENV.fetch("API_ACCOUNT")\n'
     made = draft({"Dockerfile": "FROM ruby", "Gemfile": 'gem "rails"', "config/puma.rb": code})
     assert [setting.name for setting in made.settings] == ["API_ACCOUNT", "SECRET_KEY_BASE"]
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "required", "optional"),
+    [
+        (
+            "config/runtime.exs",
+            """
+url =
+  System.get_env("DATABASE_URL") ||
+    raise "x"
+a = System.get_env("POOL_SIZE") || "10"
+b = System.get_env("MIX_PORT", "1")
+key = System.fetch_env!("ACCOUNT_KEY")
+c = System.fetch_env("MAYBE_KEY")
+""",
+            {"DATABASE_URL", "ACCOUNT_KEY"},
+            {"POOL_SIZE", "MIX_PORT", "MAYBE_KEY"},
+        ),
+        (
+            "src/main.rs",
+            """
+let a = std::env::var("DATABASE_URL").expect("set it");
+let b = env::var("ACCOUNT_KEY")
+    .unwrap();
+let c = env::var("HOST_NAME").unwrap_or_else(|_| "x".into());
+let d = env::var_os("DATA_DIR");
+let e = env::var("REGION")?;
+""",
+            {"DATABASE_URL", "ACCOUNT_KEY", "REGION"},
+            {"HOST_NAME", "DATA_DIR"},
+        ),
+        (
+            "Api/Program.cs",
+            """
+var a = Environment.GetEnvironmentVariable("DATABASE_URL") ?? throw new Exception();
+var b = Environment.GetEnvironmentVariable("HOST_NAME") ?? "x";
+var c = Environment.GetEnvironmentVariable("REGION")?.Trim();
+""",
+            {"DATABASE_URL"},
+            {"HOST_NAME", "REGION"},
+        ),
+    ],
+)
+def test_variables__of_elixir_rust_and_dotnet(file: str, code: str, required: set[str], optional: set[str]) -> None:
+    found = find_variables(Sources(Path(), (file,), {file: code}))
+    assert {variable.name for variable in found if variable.required} == required
+    assert {variable.name for variable in found if not variable.required} == optional
