@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bench_action.config.paths import find_problem
+from bench_action.config.variables import fill, list_unset
 from bench_action.git.worktree import WorkTree
 from bench_action.init.sources import Sources
 
@@ -20,6 +21,9 @@ _LOADERS = re.compile(
     r"laravel/framework|godotenv|dotenvy|@nestjs/config",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)\"""")
+_ESCAPED = re.compile(r"""\\(["\\$])""")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 _IGNORED = re.compile(r"^(?:\*\*/|/)?\.env\*?/?$", re.MULTILINE)
 
 
@@ -57,10 +61,25 @@ def _list_candidates(path: Path) -> Iterator[list[Path]]:
 
 
 def read_variables(path: Path, top: Path) -> dict[str, str]:
-    """Read a file of variables; none if it cannot be read, or is outside of the repository, `top`."""
-    lines = _read(path, top).splitlines()
-    pairs = (line.removeprefix("export ").partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip().strip("\"'") for name, equals, value in pairs if equals}
+    """Read a file of variables; none if it cannot be read, or is outside of the repository, `top`.
+
+    A value may refer to variables above it. If one of them is not set, the value is not filled in.
+    """
+    found: dict[str, str] = {}
+    for line in _read(path, top).splitlines():
+        name, equals, value = line.removeprefix("export ").partition("=")
+        if equals and not line.lstrip().startswith("#"):
+            found[name.strip()] = _read_value(value.strip(), found)
+    return found
+
+
+def _read_value(text: str, known: Mapping[str, str]) -> str:
+    quoted = _QUOTED.match(text)
+    if quoted is not None and quoted[1] is not None:
+        return quoted[1]
+    value = quoted[2] if quoted is not None else _COMMENT.sub("", text).rstrip()
+    value = value if list_unset(value, known) else fill(value, known, keep_quotes=True)
+    return value if quoted is None else _ESCAPED.sub(r"\1", value)
 
 
 def read_examples(env_files: Iterable[tuple[str, str]], top: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench_action.config.kinds import find_usual_port, guess_kind
+from bench_action.config.variables import list_unset
 from bench_action.init.application import Application
 from bench_action.init.compose import ComposeFile
 from bench_action.init.envfiles import read_examples, read_variables
@@ -82,7 +83,7 @@ def _complete(
     yield from choose_blank({name: text for name, text in values.items() if name not in set_here}, framework)
     values |= set_here
     for name, text in values.items():
-        if _LOCAL.search(text) and (other := _find_meant(name, text, compose)):
+        if _LOCAL.search(text) and not list_unset(text, {}) and (other := _find_meant(name, text, compose)):
             yield Setting(name, other.join(_LOCAL.split(text)), "localhost would be the container itself")
     read = {each.name: _find_address(each.name, served, url) for each in find_variables(application.sources)}
     known = {name: value for name, value in read.items() if "{" in value}

@@ -8,6 +8,7 @@ import yaml
 from tests.unit.init.drafts import Make, configure, write_compose
 
 from bench_action.init.draft import make_draft
+from bench_action.init.envfiles import read_variables
 from bench_action.init.needs import find_variables
 from bench_action.init.render import render_configuration, render_workflow
 from bench_action.init.sources import Sources
@@ -380,3 +381,57 @@ def test_variables__of_elixir_rust_and_dotnet(file: str, code: str, required: se
     found = find_variables(Sources(Path(), (file,), {file: code}))
     assert {variable.name for variable in found if variable.required} == required
     assert {variable.name for variable in found if not variable.required} == optional
+
+
+def test_read_variables__reads_values_as_compose_does(tmp_path: Path) -> None:
+    text = """
+PLAIN=a b
+export SHELL_LIKE=x
+COMMENT=a # not part of it
+EMPTY=# only a comment
+FRAGMENT=a#b
+SINGLE='a # $PLAIN' # a comment
+DOUBLE="a # b" # a comment
+QUOTE="a \\" b"
+USER=me
+URL=postgres://${USER}:$PASSWORD_LATER@localhost/x
+ADDRESS=http://$USER.example/${MISSING:-fallback}
+QUOTED="${USER} too"
+PASSWORD_LATER=x
+JSON={"a": "b"}
+"""
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    assert read_variables(tmp_path / ".env", tmp_path) == {
+        "PLAIN": "a b",
+        "SHELL_LIKE": "x",
+        "COMMENT": "a",
+        "EMPTY": "",
+        "FRAGMENT": "a#b",
+        "SINGLE": "a # $PLAIN",
+        "DOUBLE": "a # b",
+        "QUOTE": 'a " b',
+        "USER": "me",
+        "URL": "postgres://${USER}:$PASSWORD_LATER@localhost/x",
+        "ADDRESS": "http://me.example/fallback",
+        "QUOTED": "me too",
+        "PASSWORD_LATER": "x",
+        "JSON": '{"a": "b"}',
+    }
+
+
+def test_env_file__whose_example_is_made_of_other_variables(draft: Make) -> None:
+    """A run would refuse `${DB_PASSWORD}` in the configuration, as a secret that is not listed."""
+    files = {
+        "compose.yml": write_compose(
+            api={"build": ".", "ports": [80], "env_file": [".env"]}, db={"image": "postgres"}, cache={"image": "redis"}
+        ),
+        "Dockerfile": "FROM python",
+        ".env.example": (
+            "DB_USER=me\nDATABASE_URL=postgresql://${DB_USER}:x@localhost/x # for development\n"
+            "OTHER_DATABASE_URL=postgresql://me:${DB_PASSWORD}@localhost/x\nJWT_SECRET=# openssl rand\n"
+        ),
+    }
+    assert configure(draft(files))["variants"]["api"]["env"] == {
+        "DATABASE_URL": "postgresql://me:x@db/x",
+        "JWT_SECRET": "benchmark-benchmark-benchmark-benchmark",
+    }
