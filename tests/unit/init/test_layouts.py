@@ -13,6 +13,7 @@ from bench_action.init.routes.node import find_node_routes
 from bench_action.init.routes.php import find_php_routes
 from bench_action.init.routes.rails import find_rails_routes
 from bench_action.init.routes.route import Route
+from bench_action.init.routes.rust import find_rust_routes
 from bench_action.init.sources import Sources
 
 pytestmark = pytest.mark.unit
@@ -364,3 +365,43 @@ class Dogs(Resource):
 """,
     }
     assert find(find_decorated_routes, files) == ["/v1/birds/all", "/v1/cats/", "/v1/fishes", "/v1/hounds/all"]
+
+
+def test_axum__nests_functions_of_modules_over_several_levels(find: Find) -> None:
+    files = {
+        "src/main.rs": """
+use crate::pens::routes as pen_routes;
+fn app() -> Router {
+    let inner = Router::new().route("/inner", get(x));
+    let app = Router::new().route("/home", get(home)).nest("/deep", inner);
+    let app = Router::new().nest("/v1", app).nest(&config.base, tags::routes());
+    Router::new().merge(app).nest("/api", api()).nest("/written", Router::new().route("/here", get(x)))
+        .route("/there", get(x))
+}
+fn api() -> Router {
+    Router::new().nest("/users", users::routes()).nest("/items", items::routes(state)).nest("/pens", pen_routes())
+}
+""",
+        "src/users.rs": 'pub fn routes() -> Router { Router::new().route("/all", get(all)) }\n',
+        "src/items/mod.rs": 'pub fn routes() -> Router { let r = Router::new().route("/all", get(all)); r }\n',
+        "src/pens.rs": 'pub fn routes() -> Router { Router::new().route("/all", get(all)) }\n',
+        "src/tags.rs": 'pub fn routes() -> Router { Router::new().route("/all", get(all)) }\n',
+    }
+    assert find(find_rust_routes, files) == [
+        *("/api/items/all", "/api/pens/all", "/api/users/all", "/there"),
+        *("/v1/deep/inner", "/v1/home", "/written/here", "/{prefix}/all"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "path"),
+    [
+        ('rocket::build().mount("/api", routes![all])', "/api/all"),
+        ('rocket::build().mount("/api", routes![all]).mount("/", routes![index])', "/{mounted}/all"),
+        ('App::new().service(web::scope("/a").service(all)).service(web::scope("/b"))', "/{mounted}/all"),
+        ("App::new().service(web::scope(&base).service(all))", "/{mounted}/all"),
+    ],
+)
+def test_rust__does_not_guess_which_of_several_scopes_a_function_is_in(find: Find, mounts: str, path: str) -> None:
+    files = {"src/main.rs": f'#[get("/all")]\nasync fn all() {{}}\nfn main() {{ {mounts}; }}\n'}
+    assert find(find_rust_routes, files) == [path]

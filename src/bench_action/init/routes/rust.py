@@ -1,40 +1,171 @@
 """Find the routes of Rust applications: axum's `route` and `nest`, and the attributes of actix-web and Rocket."""
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from bench_action.init.routes.route import Route, make_path
-from bench_action.init.routes.syntax import drop_comments
+from bench_action.init.routes.syntax import drop_comments, find_statement_end
 from bench_action.init.sources import Sources
 
 _AXUM = re.compile(r'\.route\(\s*"([^"]*)"\s*,(?=([^;]{0,300}))')
 _GET = re.compile(r"\bget\(")
-_NEST = re.compile(r'\.nest\(\s*"([^"]*)"\s*,\s*(?:\w+::)*(\w+)')
+_NEST = re.compile(
+    r'\.(?:nest(?:_service)?\(\s*(?:"(?P<path>[^"]*)"|[^"(),;]{1,200}(?:\([^()]{0,200}\))?)\s*,|(?P<merge>merge)\()'
+    r"\s*(?P<owner>(?:\w+::)*)(?P<name>\w+)(?P<called>\s*\()?"
+)
 _FUNCTION = re.compile(r"\bfn\s+(\w+)\s*[(<]")
+_LET = re.compile(r"\blet\s+(?:mut\s+)?(\w+)\s*(?::[^=;]{1,200})?=")
+_USE = re.compile(r"\buse\s+(?:\w+::)*(\w+)::(\w+)(?:\s+as\s+(\w+))?\s*;")
 _ATTRIBUTE = re.compile(r'#\[(?:\w+::)?get\(\s*"([^"]*)"')
-_SCOPE = re.compile(r'\b(?:web::)?scope\(\s*"([^"]*)"\s*\)|\.mount\(\s*"([^"]*)"')
+_SCOPE = re.compile(r'(?:\b(?:web::)?scope|\.mount)\(\s*"([^"]*)"|\bweb::scope\(')
 _DEEPEST = 6
+_MOST = 20  # prefixes of one router, and routers around one
+
+
+class _Place(NamedTuple):
+    """What makes a router: a function, a variable, or a call of `nest` with one that is written in it."""
+
+    file: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Where functions, variables, ends of statements, and routers that are written in a call are in a file."""
+
+    name: str
+    module: str
+    functions: list[tuple[int, str]]
+    variables: Mapping[str, list[int]]
+    lets: list[int]
+    ends: list[int]
+    written: list[tuple[int, int]]
+    uses: Mapping[str, tuple[str, str]]
+
+    def find_function(self, at: int) -> int:
+        """Find where the function around a place starts; -1 outside of any."""
+        index = bisect_right(self.functions, at, key=lambda each: each[0])
+        return self.functions[index - 1][0] if index else -1
+
+    def find_place(self, at: int) -> _Place:
+        """Find what makes the router that a call at a place belongs to."""
+        last = bisect_left(self.written, (at, 0))
+        for start, end in reversed(self.written[max(0, last - _MOST) : last]):
+            if start < at < end:
+                return _Place(self.name, start)
+        function, index = self.find_function(at), bisect_left(self.lets, at)
+        let = self.lets[index - 1] if index else -1
+        in_statement = let > function and bisect_left(self.ends, let) == bisect_left(self.ends, at)
+        return _Place(self.name, let if in_statement else function)
+
+    def find_variable(self, name: str, at: int) -> list[_Place]:
+        """Find the variable of a name before the statement at a place, in the same function."""
+        function, starts = self.find_function(at), self.variables.get(name, [])
+        index = bisect_left(starts, at)
+        if index and starts[index - 1] == self.find_place(at).start:  # let app = app.nest(…)
+            index -= 1
+        return [_Place(self.name, starts[index - 1])] if index and starts[index - 1] > function else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Project:
+    """All files, and for each router what it is nested in, and the path there."""
+
+    files: Mapping[str, _File]
+    parents: dict[_Place, list[tuple[_Place, str]]] = field(default_factory=dict)
+    _prefixes: dict[_Place, list[str]] = field(default_factory=dict)
+
+    def list_prefixes(self, place: _Place, depth: int = 0) -> list[str]:
+        """List the paths at which a router is nested; those of its function if it is a variable that is not."""
+        if place not in self._prefixes:
+            self._prefixes[place] = []  # of one that is nested in itself
+            function = _Place(place.file, self.files[place.file].find_function(place.start))
+            parents = self.parents.get(place, [(function, "")] if function != place and place.start >= 0 else [])
+            found = {
+                make_path(above, path): None
+                for parent, path in (parents if depth < _DEEPEST else [])
+                for above in self.list_prefixes(parent, depth + 1)
+            }
+            self._prefixes[place] = list(found)[:_MOST] or [""]
+        return self._prefixes[place]
 
 
 def find_rust_routes(sources: Sources) -> Iterator[Route]:
-    """Find all GET routes. A router is nested by the name of the function, or of the variable, that makes it."""
+    """Find all GET routes. Routers are followed through variables and functions into those that nest them."""
     texts = {file: drop_comments(sources.read(file)) for file in sources.find_code(".rs")}
-    nested = {match[2]: match[1] for text in texts.values() for match in _NEST.finditer(text)}
-    scopes = {match[1] or match[2] for text in texts.values() for match in _SCOPE.finditer(text)}
-    scope = next(iter(scopes)) if len(scopes) == 1 else ""  # of several, it is not known which
+    project = _Project({file: _read_file(file, text) for file, text in texts.items()})
+    _find_parents(project, texts)
+    scopes = {match[1] for text in texts.values() for match in _SCOPE.finditer(text)}
+    scope = "{mounted}" if len(scopes) > 1 else (scopes or {""}).pop()  # of several, it is not known which
     for file, text in texts.items():
-        functions = [(match.start(), match[1]) for match in _FUNCTION.finditer(text)]
         for match in _AXUM.finditer(text):
             if _GET.search(re.split(r"\.(?:route|nest)\(", match[2])[0]):
-                around = next((name for start, name in reversed(functions) if start < match.start()), "")
-                yield Route(make_path(_find_prefix(text, match.start(), around, nested), match[1]), file)
+                for prefix in project.list_prefixes(project.files[file].find_place(match.start())):
+                    yield Route(make_path(prefix, match[1]), file)
         for match in _ATTRIBUTE.finditer(text):
-            yield Route(make_path(scope, match[1]), file)
+            yield Route(make_path("{mounted}" if scope is None else scope, match[1]), file)
 
 
-def _find_prefix(text: str, at: int, function: str, nested: dict[str, str]) -> str:
-    """Find the prefix of the router that a route belongs to: of its variable, else of the function around it."""
-    before = text[:at].rpartition("let ")[2]
-    variable = re.match(r"(?:mut\s+)?(\w+)\s*(?::[^=;]+)?=", before)
-    name = variable[1] if variable is not None and ";" not in before else function
-    return nested.get(name, "")
+def _read_file(file: str, text: str) -> _File:
+    path = PurePosixPath(file)
+    module = path.parent.name if path.stem == "mod" else "crate" if path.stem in {"main", "lib"} else path.stem
+    variables: dict[str, list[int]] = {}
+    for match in _LET.finditer(text):
+        variables.setdefault(match[1], []).append(match.start())
+    return _File(
+        name=file,
+        module=module,
+        functions=[(match.start(), match[1]) for match in _FUNCTION.finditer(text)],
+        variables=variables,
+        lets=sorted(start for starts in variables.values() for start in starts),
+        ends=[match.start() for match in re.finditer(";", text)],
+        written=[
+            (match.start(), find_statement_end(text, match.start("owner")))
+            for match in _NEST.finditer(text)
+            if _is_written(match)
+        ],
+        uses={match[3] or match[2]: (match[1], match[2]) for match in _USE.finditer(text)},
+    )
+
+
+def _is_written(match: re.Match[str]) -> bool:
+    """Whether a router is made where it is nested: `.nest("/api", Router::new()…)`."""
+    return match["owner"].endswith("Router::") and match["name"] == "new"
+
+
+def _find_parents(project: _Project, texts: Mapping[str, str]) -> None:
+    """Find what nests or merges each router; a path that is not known there is `{prefix}`."""
+    functions: dict[str, list[_Place]] = {}
+    for file in project.files.values():
+        for start, name in file.functions:
+            functions.setdefault(name, []).append(_Place(file.name, start))
+    for file in project.files.values():
+        for match in _NEST.finditer(texts[file.name]):
+            path = "" if match["merge"] else "{prefix}" if match["path"] is None else match["path"]
+            if _is_written(match):
+                found = [_Place(file.name, match.start())]
+            elif match["called"]:
+                found = _find_called(project, functions, file, match)
+            else:
+                found = file.find_variable(match["name"], match.start())
+            for place in found:
+                above = (file.find_place(match.start()), path if len(found) == 1 else "{mounted}")
+                project.parents.setdefault(place, []).append(above)
+
+
+def _find_called(
+    project: _Project, functions: Mapping[str, list[_Place]], file: _File, match: re.Match[str]
+) -> list[_Place]:
+    """Find the function that is called: in this file, or by its module; several if that is not known."""
+    name, module = match["name"], match["owner"].removesuffix("::").rpartition("::")[2]
+    own = [_Place(file.name, start) for start, each in file.functions if each == name]
+    if module in {"", "self"} and own:
+        return own
+    if not module:
+        module, name = file.uses.get(name, ("", name))
+    same = functions.get(name, [])
+    return [place for place in same if project.files[place.file].module == module] or same
