@@ -31,6 +31,7 @@ _MOUNTED = re.compile(r'\b(\w+)\.Mount\(\s*"([^"]*)"\s*,\s*(\w+)\s*\)')
 _PACKAGE = re.compile(r"^package (\w+)", re.MULTILINE)
 _MADE = re.compile(r"^func\s+(?:\(\s*\w+\s+\*?(\w+)\s*\)\s*)?(\w+)\(", re.MULTILINE)
 _DEEPEST = 6
+_MOST_CALLS = 100  # of functions of one name, and functions of that name
 _MOST_PREFIXES = 20  # of one function
 
 
@@ -87,8 +88,8 @@ class _Project:
 
     def _find_prefixes(self, function: _Function, depth: int) -> list[str]:
         taking = function.parameter and depth < _DEEPEST
-        calls = self.calls.get((function.name, function.place), []) if taking else []
-        others = [each for each in self.functions.get(function.name, []) if each is not function]
+        calls = self.calls.get((function.name, function.place), [])[:_MOST_CALLS] if taking else []
+        others = [each for each in self.functions.get(function.name, [])[:_MOST_CALLS] if each is not function]
         mine = [call for call in calls if call.reaches(function)]
         rivals = [each for each in others if any(call.reaches(each) for call in mine)]
         if not mine:
@@ -163,11 +164,12 @@ def _find_calls(texts: Mapping[str, str], functions: Mapping[str, list[_Function
     taking: dict[str, list[_Function]] = {}
     for function in (each for listed in functions.values() for each in listed if each.parameter):
         taking.setdefault(function.name, []).append(function)
+    places = {name: dict.fromkeys(each.place for each in listed) for name, listed in taking.items()}
     calls: dict[tuple[str, int], list[_Call]] = {}
     for file, text in texts.items():
         for found in scan_blocks(text, _OPENING, _CALL):
             name, around = found.match["function"], _find_around(functions[file], found.match.start())
-            for place in dict.fromkeys(each.place for each in taking.get(name, [])):
+            for place in places.get(name, ()):
                 arguments = _ARGUMENT.findall(found.match["path"])
                 passed = _PASSED.fullmatch(arguments[place]) if place < len(arguments) else None
                 if passed is not None:

@@ -10,6 +10,7 @@ _QUOTED = r""""(?:\\.|[^"\\\n])*+"|'(?:\\.|[^'\\\n])*+'"""
 # what is escaped is skipped: looking for an end from each of many escaped quotes would take minutes
 _COMMENTS = re.compile(rf"({_QUOTED}|`(?:\\.|[^`\\])*+`|\\.)|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _LONGEST = 10_000  # characters of a statement
+_DEEPEST = 100  # blocks within others
 _OTHERS = rf"""{_QUOTED}|\\["']|[{{}}]"""
 
 
@@ -110,9 +111,10 @@ def scan_blocks(
         elif match["prefix"] is not None:
             pending.prefix = match["prefix"]
         elif match["path"] is not None:
-            prefixes = tuple(block.prefix for block in blocks if block.prefix)
-            guards = frozenset[str]().union(*(block.guards for block in blocks))
-            yield Found(match, prefixes, any(block.guarded for block in blocks), guards)
+            around = blocks[-_DEEPEST:]
+            prefixes = tuple(block.prefix for block in around if block.prefix)
+            guards = frozenset[str]().union(*(block.guards for block in around))
+            yield Found(match, prefixes, any(block.guarded for block in around), guards)
 
 
 def find_statement_end(text: str, at: int) -> int:
