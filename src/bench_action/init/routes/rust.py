@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ _USE = re.compile(r"\buse\s+(?:\w+::)*(\w+)::(\w+)(?:\s+as\s+(\w+))?\s*;")
 _ATTRIBUTE = re.compile(r'#\[(?:\w+::)?get\(\s*"([^"]*)"')
 _SCOPE = re.compile(r'(?:\b(?:web::)?scope|\.mount)\(\s*"([^"]*)"|\bweb::scope\(')
 _DEEPEST = 6
+_MOST_NAMED = 500  # functions of one name, and routers that are written in a call of a file
 _MOST = 20  # prefixes of one router, and routers around one
 
 
@@ -125,8 +127,7 @@ def _read_file(file: str, text: str) -> _File:
         ends=[match.start() for match in re.finditer(";", text)],
         written=[
             (match.start(), find_statement_end(text, match.start("owner")))
-            for match in _NEST.finditer(text)
-            if _is_written(match)
+            for match in islice(filter(_is_written, _NEST.finditer(text)), _MOST_NAMED)
         ],
         uses={match[3] or match[2]: (match[1], match[2]) for match in _USE.finditer(text)},
     )
@@ -162,10 +163,10 @@ def _find_called(
 ) -> list[_Place]:
     """Find the function that is called: in this file, or by its module; several if that is not known."""
     name, module = match["name"], match["owner"].removesuffix("::").rpartition("::")[2]
-    own = [_Place(file.name, start) for start, each in file.functions if each == name]
+    own = [place for place in functions.get(name, [])[:_MOST_NAMED] if place.file == file.name]
     if module in {"", "self"} and own:
         return own
     if not module:
         module, name = file.uses.get(name, ("", name))
-    same = functions.get(name, [])
+    same = functions.get(name, [])[:_MOST_NAMED]
     return [place for place in same if project.files[place.file].module == module] or same
