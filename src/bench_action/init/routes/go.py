@@ -114,7 +114,11 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
             (match.start(), match[1], _GUARD.search(text[match.end() : text.find("\n", match.end())]) is not None)
             for match in _GROUP.finditer(text)
         ]
+        guards, known = dict[str, bool](), 0  # the last group of each name so far
         for found in scan_blocks(text, _OPENING, _WANTED, inside=_USES_GUARD):
+            while known < len(made) and made[known][0] < found.match.start():
+                _, name, guards[name] = made[known]
+                known += 1
             path = _read_path(found.match)
             if path is None:
                 continue
@@ -124,9 +128,6 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
                 set[str](),
             )
             prefix, top = _follow(variable, function.groups, chain)
-            guards = {
-                name: guarded for start, name, guarded in made if start < found.match.start()
-            }  # the last of a name
             behind = any(guards.get(name) or name in found.guards for name in {variable, *chain})
             behind = behind or _is_behind(found.match["rest"])
             mount = _find_mount(function, mounted)
