@@ -37,6 +37,7 @@ class _Life:
     """A subject since its last restart: for how long it has been loaded, and how long it should be warmed up next.
 
     `fell`: whether a trial cost clearly less than the end of its warm-up. `fell_before`: the same before its restart.
+    `over`: it has been restarted since, and nothing is known of the warm-up after that.
     """
 
     warm_up: WarmUp
@@ -44,6 +45,7 @@ class _Life:
     needed_s: float
     fell: bool = False
     fell_before: bool = False
+    over: bool = False
 
 
 @dataclass(slots=True)
@@ -65,16 +67,18 @@ class Experience:
 
     def add_warm_up(self, cell: Cell, warm_up: WarmUp) -> None:
         """Add the warm-up after a restart, unless it broke off, or nothing is known about it."""
-        if warm_up.steady is None:
-            return
         before = self._lives.get(cell)
+        if warm_up.steady is None:
+            if before is not None:
+                before.over = True
+            return
         needed_s = _KEPT * warm_up.duration_s if is_far_cheaper(warm_up.cpu_ms_first, warm_up.cpu_ms_last) else 0.0
         self._lives[cell] = _Life(warm_up, warm_up.duration_s, needed_s, fell_before=before is not None and before.fell)
 
     def add_trial(self, cell: Cell, trial: Trial) -> None:
         """Add what was measured after the warm-up."""
         life = self._lives.get(cell)
-        if life is not None and trial.phase in LOADED_PHASES:
+        if life is not None and not life.over and trial.phase in LOADED_PHASES:
             life.loaded_s += trial.duration_s
             if is_fall(compute_fall(trial, life.warm_up)):
                 life.fell = True

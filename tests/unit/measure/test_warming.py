@@ -164,6 +164,18 @@ def test_experience__what_became_cheaper_while_it_was_measured_needs_that_time_t
     assert experience.find_least_s([BASE, HEAD], 1) == 11.0
 
 
+def test_experience__learns_nothing_after_a_warm_up_that_broke_off() -> None:
+    """What is measured then belongs to another process than the last warm-up that is known."""
+    experience = Experience()
+    experience.add_warm_up(HEAD, make_warm_up(3.0))
+    experience.add_warm_up(HEAD, make_warm_up(1.0).model_copy(update={"steady": None}))
+    experience.add_trial(HEAD, trial_of(0.5))
+    assert experience.find_least_s([HEAD], 1) == 2.25
+    experience.add_warm_up(HEAD, make_warm_up(4.0))
+    experience.add_trial(HEAD, trial_of(0.5))
+    assert experience.find_least_s([HEAD], 1) == 8.0
+
+
 def test_experience__in_pairs_one_fall_may_be_noise() -> None:
     experience = Experience()
     found = []
