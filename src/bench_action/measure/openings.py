@@ -42,9 +42,13 @@ class Openings:
         if report.connections_live < profile.connections:
             self.short.add(cell)
 
-    def find_spare_s(self, cells: Iterable[Cell], duration_s: int) -> int:
-        """Find by how many seconds a trial of one of these cells is longer than planned."""
-        return _SPARE_S if duration_s < _MOST_S and not self.short.isdisjoint(cells) else 0
+    def find_spare_s(self, cells: Iterable[Cell], duration_s: int, *, once: bool = False) -> int:
+        """Find by how many seconds a trial of one of these cells is longer than planned.
+
+        `once`: it cannot be taken again, so connections that were late in a longer one are reason enough.
+        """
+        known = {*self.short, *(+self.missing if once else ())}
+        return _SPARE_S if duration_s < _MOST_S and not known.isdisjoint(cells) else 0
 
     def list_warnings(self) -> Sequence[RunWarning]:
         """Warn about each cell whose connections were not all open at first, in more than one trial."""

@@ -169,7 +169,7 @@ def run_capacity_trial(
     duration_s = place.step.slice_s or profile.duration
     pair = place.block.pair
     cells = [pair.base, pair.head] if pair else [place.cell]
-    spare_s = openings.find_spare_s(cells, duration_s)
+    spare_s = openings.find_spare_s(cells, duration_s, once=profile.adds_data)
     number = place.step.position if pair else place.block.number
     run = load_alone(stack, subject, profile, duration_s + spare_s, str(place.cell), number=number)
     openings.note(place.cell, subject, profile, run.report)

@@ -139,6 +139,15 @@ def test_slice__is_taken_once(errors: int, keep_alive: bool | None, changes: dic
     assert loads.durations_s == [1]
 
 
+def test_slice__that_cannot_be_taken_again_is_long_enough_if_a_longer_one_has_shown_late_connections() -> None:
+    writing = PROFILE.model_copy(update={"method": "POST"})
+    loads = Loads([(57, 64), (57, 64), (64, 64)])
+    loads.take_alone(BASE, writing.model_copy(update={"duration": 3}), pair=None)
+    for cell in (HEAD, BASE):
+        assert not loads.take_alone(cell, writing).warnings
+    assert loads.durations_s == [3, 4, 4]
+
+
 def test_duet__notes_both_sides() -> None:
     loads = Loads([(64, 64), (62, 64)] * 2)
     assert [trial.requests for trial in loads.take_duet()] == [101, 102]
