@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from bench_action.config.compose.parse import Health
-from bench_action.config.kinds import SQL_KINDS, guess_kind
+from bench_action.config.kinds import SQL_KINDS, find_usual_port, guess_kind
 from bench_action.config.variables import fill
 from bench_action.init.application import Application
 from bench_action.init.frameworks import UNKNOWN, Framework, read_manifests
@@ -23,7 +23,23 @@ _LISTENS = re.compile(r"(?:[lL]isten|Run|ListenAndServe|Start)\(\s*(?:[\w.]*PORT
 _SERVER_PORT = re.compile(
     r"^server\.port\s*[=:]\s*(\d{2,5})\b|^server:\s*\n(?:[ \t]+[^\n]*\n){0,10}?[ \t]+port:\s*(\d{2,5})\b", re.MULTILINE
 )
-_PORT_DEFAULT = re.compile(r"PORT\s*(?:\|\||\?\?|,|\")\s*[\"'`]?:?(\d{4,5})\b|env-default:\"(\d{4,5})\"")
+_PORT_DEFAULT = re.compile(
+    r"\b(\w{0,60}?)PORT[\"'`]?\]?\s*(?:\|\||\?\?|,)\s*[\"'`]?:?(\d{4,5})\b|"
+    r"(?:\benv:\"(\w{0,60}?)(?:PORT)?\"\s+)?env-default:\"(\d{4,5})\""
+)
+# what comes before `PORT` in the names of variables for what an application depends on
+_OF_SERVICE = re.compile(
+    r"(?:^|_)(?:DB|DATABASE|SQL|PG|POSTGRES\w*|MYSQL|MARIADB|MSSQL|REDIS|VALKEY|CACHE|MONGO\w*|RABBIT\w*|AMQP|KAFKA|"
+    r"MEMCACHED?|ELASTIC\w*|SMTP|MAIL\w*|EMAIL|BROKER|NATS)_"
+)
+_CLIENTS = re.compile(
+    r"(?<![\w./-])(?:pg_isready|psql|pg_dump|pg_restore|createdb|mysqladmin|mysqldump|redis-cli|valkey-cli|mongosh|nc)\s"
+    r"[^\n;&|]*"
+)
+_PORTS_OF_SERVICES = frozenset(
+    str(find_usual_port(image))
+    for image in ("postgres", "mysql", "redis", "mongo", "memcached", "rabbitmq", "elasticsearch")
+)
 _MIGRATES = re.compile(
     r"\bmigrate\b|db:(?:prepare|migrate|setup|schema:load)|alembic upgrade|flask db upgrade|create_all|create_db|"
     r"flyway|liquibase|\bgoose |dbmate|AutoMigrate|prisma db push"
@@ -89,11 +105,11 @@ def _list_ports(application: Application) -> Iterator[Guess]:
         several = len(stage.ports) > 1
         yield Guess(str(stage.ports[0]), "the first port that the Dockerfile exposes" if several else "")
     start = fill(application.start, application.env, keep_quotes=True)
-    yield from (Guess(match[1]) for match in _PORT.finditer(f" {start}"))
+    yield from (Guess(port) for port in _find_arguments(start))
     if stage.health and (url := Health(stage.health, 0.0).find_url([])) is not None and url[0]:
         yield Guess(str(url[0]), "from the Dockerfile's HEALTHCHECK")
     for name, text in _list_scripts(application):
-        yield from (Guess(match[1], f"from {name}") for match in _PORT.finditer(f" {text}"))
+        yield from (Guess(port, f"from {name}") for port in _find_arguments(text))
     port = application.env.get("PORT", "")
     if re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536:
         yield Guess(port)
@@ -102,9 +118,23 @@ def _list_ports(application: Application) -> Iterator[Guess]:
         if match := _SERVER_PORT.search(application.sources.read(name)):
             yield Guess(match[1] or match[2], f"from {name}")
     for name in application.sources.find_code(".js", ".ts", ".go", ".py"):
-        text = application.sources.read(name)
-        if match := _LISTENS.search(text) or _PORT_DEFAULT.search(text):
-            yield Guess(next(filter(None, match.groups())), f"from {name}")
+        yield from (Guess(port, f"from {name}") for port in _find_in_source(application.sources.read(name)))
+
+
+def _find_arguments(text: str) -> Iterator[str]:
+    """Find the ports that commands get as arguments, unless they are those of a database."""
+    found = (match[1] for match in _PORT.finditer(f" {_CLIENTS.sub('', text)}"))
+    yield from (port for port in found if port not in _PORTS_OF_SERVICES)
+
+
+def _find_in_source(text: str) -> Iterator[str]:
+    """Find the ports that a source listens on, or that are the default of a variable such as `PORT` or `SHOP_PORT`."""
+    found = [match[1] for match in _LISTENS.finditer(text)]
+    for match in _PORT_DEFAULT.finditer(text):
+        prefix = match[1] or match[3] or ""
+        if (not prefix or prefix.endswith("_")) and not _OF_SERVICE.search(prefix):
+            found.append(match[2] or match[4])
+    yield from (port for port in found if port not in _PORTS_OF_SERVICES)
 
 
 def find_ready(

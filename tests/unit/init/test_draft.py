@@ -232,6 +232,38 @@ def test_draft__of_a_repository_that_nothing_builds(
         ({"Dockerfile": "FROM x\nENV WEB=8081\nENTRYPOINT gunicorn --bind :$WEB"}, "8081", ""),
         ({"Dockerfile": "FROM x\nCMD ./start.sh", "start.sh": "uvicorn app --port 7777"}, "7777", "from start.sh"),
         ({"Dockerfile": "FROM x", "index.js": "app.listen(process.env.PORT || 4321)"}, "4321", "from index.js"),
+        (  # ports of databases are no application's
+            {
+                "Dockerfile": "FROM node\nCMD ./start.sh",
+                "start.sh": "until pg_isready -h db -p 5433; do sleep 1; done\nredis-cli -p 6380 ping && x --port 7777",
+            },
+            "7777",
+            "from start.sh",
+        ),
+        (
+            {"Dockerfile": "FROM x\nCMD pg_isready -p 5433 && gunicorn -b 0.0.0.0:5001 app"},
+            "5001",
+            "",
+        ),
+        (
+            {
+                "Dockerfile": "FROM x",
+                "a.js": "const db = process.env.DB_PORT || 5433, cache = process.env.REDIS_PORT ?? 6379",
+                "b.js": "const port = process.env.PORT || 4322",
+            },
+            "4322",
+            "from b.js",
+        ),
+        (
+            {"Dockerfile": "FROM x", "a.js": "const db = env.PGPORT || 5433\nconst port = env.SHOP_PORT || 4323"},
+            "4323",
+            "from a.js",
+        ),
+        (
+            {"Dockerfile": "FROM x", "main.go": 'getEnv("DB_PORT", "5432")\ngetEnv("PORT", "4324")'},
+            "4324",
+            "from main.go",
+        ),
         ({"Dockerfile": "FROM x", "go.mod": "module x"}, "8080", "a guess: the default of Go"),
         ({"Dockerfile": "FROM x", "main.go": 'app.Listen(":3210")'}, "3210", "from main.go"),
         (
