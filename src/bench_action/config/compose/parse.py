@@ -13,6 +13,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|ns|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _LOCAL_URL = re.compile(r"https?://(?P<host>[A-Za-z0-9._-]+|\[::1\])(?::(?P<port>\d{1,5}))?(?P<path>/[!-~]*)?")
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_MOST_PORTS = 100  # of a range
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]"})  # noqa: S104 (read in healthchecks, not bound)
 
 
@@ -168,12 +169,15 @@ def _parse_link(text: str) -> tuple[str, str]:
 
 
 def _parse_port(item: Any) -> Iterator[int]:
-    """Parse a port in any form, such as `127.0.0.1:80:8000/tcp` or `8000-8001`: the container's, in order."""
+    """Parse a port in any form, such as `127.0.0.1:80:8000/tcp` or `8000-8001`: the container's, in order.
+
+    Of a long range, only the first ones: no application is measured through the others.
+    """
     if isinstance(item, dict):
         item = f"{item.get('target')}/{item.get('protocol', 'tcp')}"
     text, _, protocol = str(item).partition("/")
     if protocol in {"", "tcp"} and (match := _PORTS.fullmatch(text.rpartition(":")[2])):
-        yield from range(int(match[1]), int(match[2] or match[1]) + 1)
+        yield from range(int(match[1]), int(match[2] or match[1]) + 1)[:_MOST_PORTS]
 
 
 def _parse_mounts(raw: Mapping[str, Any]) -> Iterator[Mount]:

@@ -64,6 +64,12 @@ def test_parse_service__reads_what_either_compose_prints(raw: dict[str, object])
     assert [(item.target, item.mode) for item in service.attachments] == [("/run/secrets/s", None), ("/etc/t", 0o400)]
 
 
+def test_ports__of_a_huge_range_are_its_first_ones() -> None:
+    ports = parse_service("web", {"ports": ["1-65535"] * 1000}).published
+    assert ports[0] == 1
+    assert len(set(ports)) == 100
+
+
 def test_ports__are_numbers() -> None:
     odd = ["²", "1" * 5000, {"target": "²"}, {"published": "80"}, "1-999999999999", "80/sctp", {"target": 443}]
     assert parse_service("web", {"ports": odd}).published == (443,)
