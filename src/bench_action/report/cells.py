@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from bench_action.model.metric import METRICS
-from bench_action.model.result import INITIAL_DATA_OF, NotCompared, Result, RuleChange, Summary
+from bench_action.model.result import NotCompared, Result, RuleChange, Summary
 from bench_action.model.wording import plural
 from bench_action.report import numbers
 from bench_action.report.headline import choose_headline
-from bench_action.report.sentences import capitalise
+from bench_action.report.sentences import capitalise, changes_data
 
 _NEW = "new in this pull request: "
 _MOST = 6
@@ -26,13 +26,9 @@ def describe_rule_changes(result: Result) -> str:
     own = result.verdict_by_head_rules
     by_head = f" By its own rules the verdict would be `{own}`." if own is not None else ""
     own_checks = any(c.what.startswith("check ") and c.before and c.after for c in result.rule_changes)
-    exempt = [*(["the checks that it changes"] if own_checks else []), *(["its data"] if _changes_data(result) else [])]
+    exempt = [*(["the checks that it changes"] if own_checks else []), *(["its data"] if changes_data(result) else [])]
     except_these = f", except for {' and '.join(exempt)}" if exempt else ""
     return f"{text} It was judged by base's rules{except_these}.{by_head}"
-
-
-def _changes_data(result: Result) -> bool:
-    return any(change.what == "seed" or change.what.startswith(INITIAL_DATA_OF) for change in result.rule_changes)
 
 
 def _describe_change(change: RuleChange) -> str:

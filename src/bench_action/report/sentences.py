@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench_action.compare.verdict import is_loss
 from bench_action.config.gates import ALONE, AT_RATE
 from bench_action.model.metric import METRICS
-from bench_action.model.result import Comparison, Finding, Result, name_route
+from bench_action.model.result import INITIAL_DATA_OF, Comparison, Finding, Result, name_route
 from bench_action.model.wording import format_change, percent, plural
 from bench_action.report import numbers
 from bench_action.report.change import fails_gate, has_meaning, list_comparisons, list_losses, relative_change
@@ -134,6 +134,9 @@ def _describe_findings(cell: str, findings: Sequence[Finding], metrics: Mapping[
 
 def _explain_loss(result: Result, cell: str, metrics: Mapping[str, Comparison]) -> Iterator[str]:
     """Explain a loss of a cell in which nothing that was counted has changed."""
+    if changes_data(result) and _has_one_image(result, next(iter(metrics.values())).variant):
+        yield f"`{cell}` is the same image as in base, and begins with other data: a lost index, or more rows?"
+        return
     latency, cpu = metrics.get("latency_p50_us"), metrics.get("cpu_ms_per_request")
     waits = any(is_loss(c) for metric, c in metrics.items() if metric in AT_RATE and metric.startswith("latency"))
     at_rate = metrics.get("cpu_ms_per_request_at_rate")
@@ -153,6 +156,17 @@ def _explain_loss(result: Result, cell: str, metrics: Mapping[str, Comparison]) 
     elif (total := metrics.get("total_cpu_ms_per_request")) is not None and is_loss(total):
         where = "needs no more CPU itself, but its services do" if _is_calm(cpu) else "needs more CPU in its services"
         yield f"`{cell}` {where}{_name_costlier_part(result, cell)}."
+
+
+def changes_data(result: Result) -> bool:
+    """Whether head begins with other data than base."""
+    return any(change.what == "seed" or change.what.startswith(INITIAL_DATA_OF) for change in result.rule_changes)
+
+
+def _has_one_image(result: Result, variant: str) -> bool:
+    """Whether base and head run the same image of a variant, so that its code is not the cause."""
+    images = [subject.image_id for subject in result.subjects if subject.variant == variant]
+    return len(images) > 1 and len({*images}) == 1
 
 
 def _name_costlier_part(result: Result, cell: str) -> str:

@@ -16,7 +16,7 @@ from tests.unit.factories import (
     make_subject,
 )
 
-from bench_action.model.result import Finding, Result, Statement
+from bench_action.model.result import INITIAL_DATA_OF, Finding, Result, RuleChange, Statement
 from bench_action.report import numbers
 from bench_action.report.comment import Links, render_comment
 from bench_action.report.html import render_html
@@ -45,6 +45,18 @@ def test_headline__a_loss_says_what_how_much_and_how_sure() -> None:
     sure = r"`aiohttp` is 6\.\d % slower on `article-500`: 99 % interval −\d\.\d to −\d\.\d %, from 8 paired blocks\."
     assert re.fullmatch(sure, view.certainties[0])
     assert any("does the same work, but the application's own code takes more CPU" in s for s in view.causes)
+
+
+def test_causes__other_data_are_the_cause_if_the_image_is_the_same() -> None:
+    result = make_compared(make_paired(940))
+    changes = (RuleChange(what=f"{INITIAL_DATA_OF} db", before="init.sql", after="other contents of init.sql"),)
+    for ids, cause in ((("a", "a"), "begins with other data: a lost index"), (("a", "b"), "own code takes more CPU")):
+        subjects = tuple(
+            make_subject("aiohttp", revision=revision, image_id=image)
+            for revision, image in zip(("base", "head"), ids, strict=True)
+        )
+        view = make_view(result.model_copy(update={"rule_changes": changes, "subjects": subjects}))
+        assert any(cause in sentence for sentence in view.causes)
 
 
 def test_headline__no_change_says_what_is_detectable() -> None:
