@@ -1,10 +1,10 @@
 """Building with the engine's classic builder, on machines without `docker buildx`."""
 
-import secrets
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any, cast
 
 import docker
@@ -32,11 +32,8 @@ def build_classic(client: docker.DockerClient, spec: BuildSpec, name: str, memor
     if spec.secrets:
         raise make_build_error(spec, "only BuildKit has build secrets", ())
     args = _find_platform(client, find_platform_args(text)) | dict(spec.args)
-    dockerfile, extra = spec.dockerfile, []
-    if not (spec.context / spec.dockerfile).resolve().is_relative_to(spec.context.resolve()):
-        dockerfile = f".dockerfile.{secrets.token_hex(8)}"
-        extra = [(dockerfile, text)]
-    with _pack_context(spec, dockerfile, extra) as context:
+    dockerfile = _name_dockerfile(spec)
+    with _pack_context(spec, dockerfile, text) as context:
         limits = {"memory": memory, "memswap": memory}  # memory and swap together: no swap
         _send(client, spec, context, dockerfile=dockerfile, tag=name, buildargs=args, container_limits=limits)
     with translate_errors(f"could not tag image {spec.name}"):
@@ -71,13 +68,23 @@ def _make_context_error(spec: BuildSpec, error: Exception) -> StackError:
     )
 
 
-def _pack_context(spec: BuildSpec, dockerfile: str, extra: list[tuple[str, str]]) -> IO[bytes]:
-    """Pack the context folder into a tar file, without what its ignore file and our own rule exclude."""
+def _name_dockerfile(spec: BuildSpec) -> str:
+    """Name the Dockerfile by its path in the context, or as no file is named if it is outside of it."""
+    path, context = (spec.context / spec.dockerfile).resolve(), spec.context.resolve()
+    return path.relative_to(context).as_posix() if path.is_relative_to(context) else f".dockerfile.{token_hex(8)}"
+
+
+def _pack_context(spec: BuildSpec, dockerfile: str, text: str) -> IO[bytes]:
+    """Pack the context folder into a tar file, without what its ignore file and our own rule exclude.
+
+    `dockerfile`, `text`: the name and the text of the Dockerfile, which is there even if it is excluded.
+    """
     ignore_file = find_ignore_file(spec)
-    text = _read(spec, ignore_file) if ignore_file else ""
-    rules = IgnoreRules.parse(f"{text}\n{make_own_rules(spec)}\n!{dockerfile}")
+    ignored = _read(spec, ignore_file) if ignore_file else ""
+    rules = IgnoreRules.parse(f"{ignored}\n{make_own_rules(spec)}")
     try:
         kept = list(rules.walk(spec.context))
+        extra = [] if dockerfile in kept else [(dockerfile, text)]
         return cast(IO[bytes], create_archive(str(spec.context), kept, extra_files=extra))
     except OSError as error:
         raise _make_context_error(spec, error) from error

@@ -9,23 +9,43 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 _NONE = -1
+_ANY_FOLDERS = "**"
+
+
+class _Rule(NamedTuple):
+    """A line of an ignore file. `pattern`: what it matches. `includes`: whether it includes that again.
+
+    Of one that includes, `first`: the patterns of the names before any `**`; `open_ended`: whether there is a `**`.
+    """
+
+    pattern: re.Pattern[str]
+    includes: bool
+    first: Sequence[re.Pattern[str]]
+    open_ended: bool
+
+    def may_match_below(self, folder: str) -> bool:
+        """Whether it may match something below a folder."""
+        names = folder.split("/")
+        if not self.open_ended and len(names) >= len(self.first):
+            return False
+        return all(pattern.fullmatch(name) for pattern, name in zip(self.first, names, strict=False))
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRules:
-    """The patterns of an ignore file: what each matches, and whether it includes again."""
+    """The rules of an ignore file."""
 
-    patterns: Sequence[tuple[re.Pattern[str], bool]]
+    rules: Sequence[_Rule]
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse the text of the file. An invalid pattern, such as `[`, matches nothing."""
         lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
-        rules = [(_compile(line.removeprefix("!").strip()), line.startswith("!")) for line in lines if line]
-        return cls([(pattern, includes) for pattern, includes in rules if pattern is not None])
+        rules = [_parse_rule(line.removeprefix("!").strip(), includes=line.startswith("!")) for line in lines if line]
+        return cls([rule for rule in rules if rule is not None])
 
     def walk(self, root: Path) -> Iterator[str]:
         """Yield the files, folders and links below `root` that are not excluded, relative to it. Raises OSError."""
@@ -37,36 +57,42 @@ class IgnoreRules:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 path = folder + entry.name
                 deciding = self._find_deciding(path, above)
-                excluded = deciding != _NONE and not self.patterns[deciding][1]
+                excluded = deciding != _NONE and not self.rules[deciding].includes
                 if not excluded:
                     yield path
-                # an excluded folder may contain something that a later pattern includes again
-                if entry.is_dir(follow_symlinks=False) and (
-                    not excluded or any(includes for _, includes in self.patterns)
-                ):
+                if entry.is_dir(follow_symlinks=False) and (not excluded or self._includes_below(path, deciding)):
                     yield from self._walk(root, f"{path}/", deciding)
+
+    def _includes_below(self, folder: str, deciding: int) -> bool:
+        """Whether a pattern after the one that excludes a folder may include something in it again."""
+        return any(rule.includes and rule.may_match_below(folder) for rule in self.rules[deciding + 1 :])
 
     def _find_deciding(self, path: str, above: int) -> int:
         """Return the number of the last pattern that matches the path or a folder above it."""
-        for number in range(len(self.patterns) - 1, above, -1):
-            if self.patterns[number][0].fullmatch(path):
+        for number in range(len(self.rules) - 1, above, -1):
+            if self.rules[number].pattern.fullmatch(path):
                 return number
         return above
 
 
-def _compile(text: str) -> re.Pattern[str] | None:
-    """Compile a pattern so that it never backtracks: if stars could match a name in many ways, it tries only one."""
+def _parse_rule(text: str, *, includes: bool) -> _Rule | None:
+    """Parse a pattern; None for an invalid one.
+
+    It never backtracks: if stars could match a name in many ways, it tries only one.
+    """
     names = os.path.normpath(f"/{text}").strip("/").split("/")
     runs: list[list[str]] = [[]]
     for name in names:
-        if name == "**":
+        if name == _ANY_FOLDERS:
             runs.append([])
         else:
             runs[-1].append(_translate_name(name))
     try:
-        return re.compile(_join_runs(["/".join(run) for run in runs]), re.DOTALL)
+        pattern = re.compile(_join_runs(["/".join(run) for run in runs]), re.DOTALL)
+        first = [re.compile(name, re.DOTALL) for name in runs[0]] if includes else []
     except re.error:
         return None
+    return _Rule(pattern, includes, first, len(runs) > 1)
 
 
 def _join_runs(runs: list[str]) -> str:

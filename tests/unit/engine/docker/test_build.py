@@ -325,6 +325,32 @@ def test_build_image__classic_prefers_the_ignore_file_next_to_the_dockerfile(mac
     assert client.context.keys() == {"Dockerfile", "notes.md", "secrets/key", "secrets/README"}
 
 
+def test_build_image__classic_reads_no_excluded_folder_for_an_excluded_dockerfile(
+    machine: Machine, spec: BuildSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (spec.context / "docker").mkdir()
+    (spec.context / "Dockerfile").rename(spec.context / "docker" / "Dockerfile")
+    (spec.context / "link").symlink_to("docker")
+    (spec.context / ".dockerignore").write_text("docker\nlink\nsecrets\n*.md\n", encoding="utf-8")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> Any:
+        if path.name in {"docker", "secrets"}:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for dockerfile in ("docker/Dockerfile", "./docker/../link/Dockerfile"):
+        client = Engine(BUILT)
+        build(machine, replace(spec, dockerfile=dockerfile), client)
+        assert client.context == {
+            ".dockerignore": b"docker\nlink\nsecrets\n*.md\n",
+            "app.py": b"app",
+            "docker/Dockerfile": b"FROM x",
+        }
+        assert client.options["dockerfile"] == "docker/Dockerfile"
+
+
 def test_build_image__classic_accepts_a_dockerfile_outside_the_context(machine: Machine, spec: BuildSpec) -> None:
     (spec.context.parent / "Dockerfile").write_text("FROM outside", encoding="utf-8")
     client = Engine(BUILT)

@@ -1,6 +1,8 @@
 """What an ignore file excludes from a build context."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,33 @@ def test_ignore_rules__exclude(context: Path, text: str, names: list[str]) -> No
 )
 def test_ignore_rules__the_last_matching_pattern_decides(context: Path, text: str, names: list[str]) -> None:
     assert list_excluded(context, text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "folders"),
+    [
+        ("app", ["", "lib[1]"]),
+        ("app\n!top.py\n!lib*/x", ["", "lib[1]"]),
+        ("!app/docs\napp", ["", "lib[1]"]),
+        ("app\n!app/docs", ["", "app", "app/docs", "lib[1]"]),
+        ("*\n!a*/d?cs/README.md", ["", "app", "app/docs"]),
+        ("*\n!app/**/README.md", ["", "app", "app/__pycache__", "app/docs"]),
+        ("*\n!**/x", ["", "app", "app/__pycache__", "app/docs", "lib[1]"]),
+    ],
+)
+def test_ignore_rules__an_excluded_folder_is_read_only_if_something_in_it_may_be_included(
+    context: Path, text: str, folders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be large, or belong to another user."""
+    scandir, read = os.scandir, []
+
+    def record(path: Path) -> Any:
+        read.append(path.relative_to(context).as_posix().removeprefix("."))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", record)
+    list(IgnoreRules.parse(text).walk(context))
+    assert read == folders
 
 
 def test_ignore_rules__are_fast_even_with_many_stars(context: Path) -> None:
