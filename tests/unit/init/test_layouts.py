@@ -64,8 +64,8 @@ def test_nest__has_no_literal_paths_below_a_prefix_that_is_not_known(find: Find,
 def test_koa__reads_prefixes_of_routers(find: Find) -> None:
     files = {
         "app.js": """
-const books = require('./books'), pens = require('./pens');
-app.use(books.routes()).use(pens.routes());
+const books = require('./books'), pens = require('./pens'), inks = require('./inks');
+app.use(books.routes()).use(pens.routes()).use(inks.routes());
 """,
         "books.js": """
 const router = new Router({ prefix: '/books' });
@@ -77,6 +77,12 @@ const router = new Router();
 router.prefix('/pens');
 router.get('/all', all);
 module.exports = router;
+""",
+        "inks.js": """
+const inks = require('koa-router')();
+inks.prefix('/inks').get('/none', x);
+inks.get('/all', all);
+module.exports = inks;
 """,
         "one.js": """
 const router = new Router({ sensitive: true, prefix: BASE });
@@ -92,7 +98,7 @@ app.use(apiRouter.routes());
 """,
     }
     assert find(find_node_routes, files) == [
-        *("/api/inner/two", "/books/", "/books/new-ones", "/pens/all", "/{prefix}/one")
+        *("/api/inner/two", "/books/", "/books/new-ones", "/inks/all", "/inks/none", "/pens/all", "/{prefix}/one")
     ]
 
 
@@ -108,10 +114,10 @@ app.route('/books', books).route('/pens', pens);
 app.route('/api', api);
 export default app;
 """,
-        "books.ts": "const app = new Hono();\napp.get('/', all);\nexport default app;\n",
+        "books.ts": "const books = new Hono<Env>();\nbooks.get('/', all);\nexport default books;\n",
         "pens.ts": "const app = new Hono();\napp.get('/all', all);\nexport default app;\n",
     }
-    assert find(find_node_routes, files) == ["/v1/api/status-page", "/v1/books/", "/v1/pens/all"]
+    assert find(find_node_routes, files) == ["/v1/api/status-page", "/v1/books", "/v1/pens/all"]
 
 
 def test_go__passes_groups_to_functions_by_package(find: Find) -> None:

@@ -14,9 +14,9 @@ from bench_action.init.sources import Sources
 _SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")
 _COMPILED = re.compile(r"\.([mc]?)jsx?$")
 _TEXT = r"""["'`]([^"'`$]*)["'`]"""
-_GET = re.compile(
-    rf"(?<![\w$])(app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]oute(?:r|s|rs)?)\s*\.\s*get\s*(?:<[^>]{{0,300}}>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)"
-)
+_GET = re.compile(rf"(?<![\w$])([\w$]+)\s*\.\s*get\s*(?:<[^>]{{0,300}}>)?\(\s*{_TEXT}\s*(,[^\n]*|\)?)")
+# variables that are taken for routers, also if their file does not make them
+_ROUTER = re.compile(r"app|server|fastify|api|instance|routes?|r|hono|[\w$]*[rR]oute(?:r|s|rs)?")
 _CHAINED = re.compile(rf"\.route\(\s*{_TEXT}\s*\)((?:\s*\.\w+\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+)")
 _LISTED = re.compile(rf"\{{\s*path:\s*{_TEXT}\s*,\s*(?:route|router|handler):\s*([\w$]+)")
 _OBJECT = re.compile(rf"method:\s*[\"'`]GET[\"'`]\s*,\s*(?:url|path):\s*{_TEXT}", re.IGNORECASE)
@@ -30,8 +30,11 @@ _NAMED_IMPORT = re.compile(
 )
 _MADE = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*(?:await\s+)?([\w$]+)\(")
 _USE = re.compile(
-    rf"(?:(?<![\w$])([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]*\])?\s*,)?([^;{{}}]{{0,1000}}?)\)\s*(?=[;.\n)]|$)"
+    rf"(?:(?<![\w$])([\w$]+)\s*)?\.use\(\s*(?:(?:\[\s*)?{_TEXT}(?:[^\]\n]{{0,500}}\])?\s*,)?"
+    r"([^;{}]{0,1000}?)\)\s*(?=[;.\n)]|$)"
 )
+_USED_AT = re.compile(rf"\.use\(\s*{_TEXT}\s*,\s*([\w$]+)\s*\)")
+_MADE_OF = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=(?=(.{0,5000}?)(?:;|\n\s*\n))", re.DOTALL)
 _LONGEST_EXPORT = 2000  # characters of a file that only exports what another one does
 _ONLY_EXPORTS = re.compile(
     r"""\s*(?:["']use strict["'];?\s*)?(?:module\.exports\s*=\s*require\(|export\s*(?:\*|\{[^}]*\})\s*from)\s*"""
@@ -42,7 +45,8 @@ _USES_GUARD = re.compile(r"(?<![\w$])([\w$]+)\.use\(\s*([\w$.]+(?:\([^()]*\))?)\
 _REGISTER = re.compile(rf"""\.register\(\s*([^;]{{0,1000}}?),\s*\{{[^}}]*\bprefix:\s*{_TEXT}""")
 _ASSIGNED = re.compile(
     r"\b(?:const|let|var)\s+([\w$]+)\s*(?::[^=]{1,300})?=\s*"
-    r"(?:express\.Router|Router|new Router|require\([\"']express[\"']\)\.Router)\("
+    r"(?:express\.Router|Router|new Router|require\([\"']express[\"']\)\.Router|"
+    r"require\([\"'](?:@koa/|koa-)router[\"']\))\("
 )
 # Koa's `new Router({prefix: '/books'})` and `router.prefix('/books')`, Hono's `basePath('/api')`
 _OWN = re.compile(
@@ -52,7 +56,7 @@ _OWN = re.compile(
 _HONO = re.compile(r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*new\s+(?:OpenAPI)?Hono\b")
 _ROUTED = re.compile(rf"(?:(?<![\w$])([\w$]+)\s*)?\.route\(\s*{_TEXT}\s*,\s*([\w$]+)\s*\)")
 _REQUIRED = re.compile(r"""require\(\s*["'](\.[^"']*)["']""")
-_CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]*path:\s*)?(?:{_TEXT})?")
+_CONTROLLER = re.compile(rf"@Controller\(\s*(?:\{{[^}}]{{0,500}}path:\s*)?(?:{_TEXT})?")
 _NEST_GET = re.compile(rf"@Get\(\s*(?:{_TEXT})?\s*\)")
 _PUBLIC = re.compile(r"@(?:(?:Is)?Public|SkipAuth|NoAuth|AllowAnonymous|Unprotected|AllowUnauthorized)\w*\b")
 _NEST_QUERY = re.compile(rf"@Query\(\s*{_TEXT}([^)]*\)\s*\w+\s*\??[^,)]*)")
@@ -73,6 +77,9 @@ _BEFORE_HANDLER = re.compile(r"\b\w*auth(?!or)\w*\b(?!\.\w*(?:optional|loose|may
 _CLIENT = r"(?:axios|ky|got|wretch|ofetch|\$fetch|supertest|request|superagent|needle|Http|HttpClient)\b"
 _EXPORTS_GET = re.compile(r"\bexport\b[^;\n]{0,300}\bGET\b|\bexport\s+\*")
 _SERVERS = re.compile(r'"(?:express|fastify|koa|hono|@nestjs/core|@hapi/hapi|restify)"\s*:')
+_LONGEST_SIGNATURE = 5000  # characters of a method's parameters, or of the decorators of a class or method
+_SIGNATURE_END = re.compile(r"\)\s*(?::[^{};]{0,500})?\{")
+_NAMED_NEXT = re.compile(rf"\bclass\b|{_SIGNATURE_END.pattern}")
 _DEEPEST = 6
 
 
@@ -95,6 +102,7 @@ class _Module:
 
     `local`: router → the one that mounts it, and its path there. `own`: prefixes that routers are made with.
     `unmounted`: routers that it makes and does not mount itself. `exports`: name → variable, if it has several.
+    `applications`: of Hono, whose `/` is the path at which they are mounted.
     """
 
     routes: list[tuple[str, Route]] = field(default_factory=list)
@@ -103,6 +111,7 @@ class _Module:
     own: dict[str, str] = field(default_factory=dict)
     unmounted: set[str] = field(default_factory=set)
     exports: dict[str, str] = field(default_factory=dict)
+    applications: set[str] = field(default_factory=set)
 
     def locate(self, router: str, *, mounted: bool) -> str:
         """Find the path of a router within the file. `mounted`: whether another file mounts this one."""
@@ -162,13 +171,13 @@ def _read_module(sources: Sources, file: str) -> _Module:
         return module
     imports = _find_imports(sources, file, text)
     routers = set(_ASSIGNED.findall(text))
-    module.unmounted = set(routers)
+    module.unmounted, module.applications = set(routers), set(_HONO.findall(text))
+    routers |= module.applications
     _read_routes(sources, file, text, module, imports)
     for match in _EXPORTS.finditer(text):
         for name, variable in re.findall(r"([\w$]+)\s*(?::\s*([\w$]+))?\s*(?:,|$)", match[1].strip()):
             module.exports[name] = variable or name
     module.own = {match[1]: "{prefix}" if match[2] is None else match[2] for match in _OWN.finditer(text)}
-    routers |= set(_HONO.findall(text))
     for router, prefix, arguments in _list_uses(text):
         named = re.findall(r"([\w$]+)(?:\.([\w$]+))?", arguments)
         targets = [(imports[name], member) for name, member in named if name in imports]
@@ -211,13 +220,15 @@ def _find_imports(sources: Sources, file: str, text: str) -> dict[str, str]:
 
 def _read_routes(sources: Sources, file: str, text: str, module: _Module, imports: Mapping[str, str]) -> None:
     guards = [(match[1], match.start()) for match in _USES_GUARD.finditer(text) if _GUARD.search(match[2])]
-    variables = {match[1] for match in _GET.finditer(text)}
-    clients = {name for name in variables if _is_client(text, _read_import(sources, imports, name), name)}
+    made = module.unmounted | module.applications
+    variables = {match[1] for match in _GET.finditer(text) if match[1] in made or _ROUTER.fullmatch(match[1])}
+    routers = {name for name in variables if not _is_client(text, _read_import(sources, imports, name), name)}
     for match in _GET.finditer(text):
-        if (match[2].startswith(("/", "*")) or not match[2]) and match[1] not in clients:
+        if (match[2].startswith(("/", "*")) or not match[2]) and match[1] in routers:
+            path = "" if match[2] == "/" and match[1] in module.applications else match[2]
             behind = any(router == match[1] and at < match.start() for router, at in guards)
             rest = match[3] if match[3].strip(" ,") else text[match.end() : match.end() + 300].partition(");")[0]
-            module.routes.append((match[1], Route(match[2], file, behind or _is_behind(rest))))
+            module.routes.append((match[1], Route(path, file, behind or _is_behind(rest))))
     for match in _CHAINED.finditer(text):
         if get := re.search(r"\.get\(([^\n]*)", match[2]):
             module.routes.append(("", Route(match[1], file, _is_behind(get[1]))))
@@ -233,11 +244,14 @@ def _is_behind(arguments: str) -> bool:
 
 def _apply_local_prefixes(text: str, module: _Module, imports: Mapping[str, str]) -> None:
     """Give `const api = Router().use(a).use(b)` the prefix of a later `use('/api', api)`."""
-    for match in re.finditer(rf"\.use\(\s*{_TEXT}\s*,\s*([\w$]+)\s*\)", text):
-        made = re.search(rf"\b(?:const|let|var)\s+{re.escape(match[2])}\s*=(.*?)(?:;|\n\s*\n)", text, re.DOTALL)
-        if made is None:
+    made: dict[str, str] = {}
+    for match in _MADE_OF.finditer(text):
+        made.setdefault(match[1], match[2])
+    for match in _USED_AT.finditer(text):
+        names = re.findall(r"\.use\(\s*([\w$]+)\s*\)", made.get(match[2], ""))
+        targets = {imports[name] for name in names if name in imports}
+        if not targets:
             continue
-        targets = {imports[name] for name in re.findall(r"\.use\(\s*([\w$]+)\s*\)", made[1]) if name in imports}
         module.mounts = [
             mount._replace(prefix=match[1]) if mount.file in targets and not mount.prefix else mount
             for mount in module.mounts
@@ -313,7 +327,7 @@ def _find_nest_routes(sources: Sources) -> Iterator[Route]:
 
 def _find_nest_query(text: str, at: int) -> str:
     """Find the parameters of the query that a method cannot do without: `?name={name}`."""
-    end = re.compile(r"\)\s*(?::[^{};]*)?\{").search(text, at)
+    end = _SIGNATURE_END.search(text, at, at + _LONGEST_SIGNATURE)
     parameters = text[at : end.start() if end else at]
     needed = [match[1] for match in _NEST_QUERY.finditer(parameters) if not _OPTIONAL.search(match[2])]
     return make_query(needed)
@@ -321,8 +335,9 @@ def _find_nest_query(text: str, at: int) -> str:
 
 def _find_decorators(text: str, start: int, end: int) -> str:
     """Find the decorators around one of a class or a method: from the end of what is before it, to its own name."""
-    before = max(text.rfind("}\n", 0, start), text.rfind(";", 0, start), text.rfind("{\n", 0, start))
-    after = re.compile(r"\bclass\b|\)\s*(?::[^{};]*)?\{").search(text, end)
+    first = max(0, start - _LONGEST_SIGNATURE)
+    before = max(first - 1, *(text.rfind(mark, first, start) for mark in ("}\n", ";", "{\n")))
+    after = _NAMED_NEXT.search(text, end, end + _LONGEST_SIGNATURE)
     return text[before + 1 : after.start() if after else end]
 
 
