@@ -399,6 +399,39 @@ fn api() -> Router {
     ]
 
 
+def test_axum__keeps_modules_of_one_name_apart(find: Find) -> None:
+    files = {
+        "src/main.rs": """
+use routes::{health::check_router, tags};
+use routes::v2::users as new_users;
+fn main() {
+    Router::new().nest("/api", routes::router()).merge(check_router()).nest("/new", new_users::router());
+}
+""",
+        "src/routes/mod.rs": """
+pub fn router() -> Router { Router::new().nest("/users", users::router()).merge(super::routes::tags::router()) }
+""",
+        "src/routes/users.rs": 'pub fn router() -> Router { Router::new().route("/all", get(all)) }',
+        "src/routes/tags.rs": 'pub fn router() -> Router { Router::new().route("/tags", get(all)) }',
+        "src/routes/health.rs": 'pub fn check_router() -> Router { Router::new().route("/ok", get(all)) }',
+        "src/routes/v2/users.rs": 'pub fn router() -> Router { Router::new().route("/list", get(all)) }',
+    }
+    assert find(find_rust_routes, files) == ["/api/tags", "/api/users/all", "/new/list", "/ok"]
+
+
+def test_actix__reads_resources_and_routes_of_a_scope(find: Find) -> None:
+    code = """
+fn main() {
+    App::new().service(
+        web::scope("/v1")
+            .service(web::resource("/items").route(web::post().to(add)).route(web::get().to(list)))
+            .service(web::resource("/orders").route(web::post().to(order)))
+            .route("/tags", web::get().to(tags)))
+}
+"""
+    assert find(find_rust_routes, {"src/main.rs": code}) == ["/v1/items", "/v1/tags"]
+
+
 @pytest.mark.parametrize(
     ("mounts", "path"),
     [

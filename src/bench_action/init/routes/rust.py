@@ -1,4 +1,4 @@
-"""Find the routes of Rust applications: axum's `route` and `nest`, and the attributes of actix-web and Rocket."""
+"""Find the routes of Rust applications: axum's `route` and `nest`, actix-web's resources, and attributes (Rocket)."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -20,7 +20,13 @@ _NEST = re.compile(
 )
 _FUNCTION = re.compile(r"\bfn\s+(\w+)\s*[(<]")
 _LET = re.compile(r"\blet\s+(?:mut\s+)?(\w+)\s*(?::[^=;]{1,200})?=")
-_USE = re.compile(r"\buse\s+(?:\w+::)*(\w+)::(\w+)(?:\s+as\s+(\w+))?\s*;")
+_USE = re.compile(r"\buse\s+((?:\w+::)+)(?:(\w+)(?:\s+as\s+(\w+))?\s*;|\{([^{}]{0,1000})\})")
+_USED = re.compile(r"([\w:]+)(?:\s+as\s+(\w+))?")
+_RESOURCE = re.compile(r'\bresource\(\s*"([^"]*)"\s*\)(?=([^;]{0,300}))')
+_NEXT_ROUTE = re.compile(r"\.(?:route|nest|service)\(")
+_NEXT_RESOURCE = re.compile(r'\.service\(|\.route\(\s*"')
+_ABOVE = frozenset({"crate", "self", "super"})
+_UNNAMED = frozenset({"mod", "main", "lib", "src"})  # parts of paths that are no modules
 _ATTRIBUTE = re.compile(r'#\[(?:\w+::)?get\(\s*"([^"]*)"')
 _SCOPE = re.compile(r'(?:\b(?:web::)?scope|\.mount)\(\s*"([^"]*)"|\bweb::scope\(')
 _DEEPEST = 6
@@ -37,16 +43,19 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """Where functions, variables, ends of statements, and routers that are written in a call are in a file."""
+    """Where functions, variables, ends of statements, and routers that are written in a call are in a file.
+
+    `modules`: those that the file is in, the outermost first. `uses`: name → the same with its modules.
+    """
 
     name: str
-    module: str
+    modules: list[str]
     functions: list[tuple[int, str]]
     variables: Mapping[str, list[int]]
     lets: list[int]
     ends: list[int]
     written: list[tuple[int, int]]
-    uses: Mapping[str, tuple[str, str]]
+    uses: Mapping[str, list[str]]
 
     def find_function(self, at: int) -> int:
         """Find where the function around a place starts; -1 outside of any."""
@@ -102,25 +111,32 @@ def find_rust_routes(sources: Sources) -> Iterator[Route]:
     project = _Project({file: _read_file(file, text) for file, text in texts.items()})
     _find_parents(project, texts)
     scopes = {match[1] for text in texts.values() for match in _SCOPE.finditer(text)}
-    scope = "{mounted}" if len(scopes) > 1 else (scopes or {""}).pop()  # of several, it is not known which
+    known = next(iter(scopes), "") if len(scopes) < 2 else None  # of several, it is not known which
+    scope = "{mounted}" if known is None else known
     for file, text in texts.items():
         for match in _AXUM.finditer(text):
-            if _GET.search(re.split(r"\.(?:route|nest)\(", match[2])[0]):
+            handlers = _NEXT_ROUTE.split(match[2])[0]
+            if "web::" in handlers and _GET.search(handlers):  # of actix-web
+                yield Route(make_path(scope, match[1]), file)
+            elif _GET.search(handlers):
                 for prefix in project.list_prefixes(project.files[file].find_place(match.start())):
                     yield Route(make_path(prefix, match[1]), file)
-        for match in _ATTRIBUTE.finditer(text):
-            yield Route(make_path("{mounted}" if scope is None else scope, match[1]), file)
+        for match in (*_ATTRIBUTE.finditer(text), *_list_resources(text)):
+            yield Route(make_path(scope, match[1]), file)
+
+
+def _list_resources(text: str) -> Iterator[re.Match[str]]:
+    """List the resources of actix-web that answer GET."""
+    yield from (match for match in _RESOURCE.finditer(text) if _GET.search(_NEXT_RESOURCE.split(match[2])[0]))
 
 
 def _read_file(file: str, text: str) -> _File:
-    path = PurePosixPath(file)
-    module = path.parent.name if path.stem == "mod" else "crate" if path.stem in {"main", "lib"} else path.stem
     variables: dict[str, list[int]] = {}
     for match in _LET.finditer(text):
         variables.setdefault(match[1], []).append(match.start())
     return _File(
         name=file,
-        module=module,
+        modules=[part for part in PurePosixPath(file).with_suffix("").parts if part not in _UNNAMED],
         functions=[(match.start(), match[1]) for match in _FUNCTION.finditer(text)],
         variables=variables,
         lets=sorted(start for starts in variables.values() for start in starts),
@@ -129,8 +145,16 @@ def _read_file(file: str, text: str) -> _File:
             (match.start(), find_statement_end(text, match.start("owner")))
             for match in islice(filter(_is_written, _NEST.finditer(text)), _MOST_NAMED)
         ],
-        uses={match[3] or match[2]: (match[1], match[2]) for match in _USE.finditer(text)},
+        uses=dict(_list_uses(text)),
     )
+
+
+def _list_uses(text: str) -> Iterator[tuple[str, list[str]]]:
+    for match in _USE.finditer(text):
+        listed = _USED.findall(match[4]) if match[4] is not None else [(match[2], match[3])]
+        for name, alias in listed:
+            parts = f"{match[1]}{name}".split("::")
+            yield alias or parts[-1], parts
 
 
 def _is_written(match: re.Match[str]) -> bool:
@@ -161,12 +185,14 @@ def _find_parents(project: _Project, texts: Mapping[str, str]) -> None:
 def _find_called(
     project: _Project, functions: Mapping[str, list[_Place]], file: _File, match: re.Match[str]
 ) -> list[_Place]:
-    """Find the function that is called: in this file, or by its module; several if that is not known."""
-    name, module = match["name"], match["owner"].removesuffix("::").rpartition("::")[2]
-    own = [place for place in functions.get(name, [])[:_MOST_NAMED] if place.file == file.name]
-    if module in {"", "self"} and own:
-        return own
-    if not module:
-        module, name = file.uses.get(name, ("", name))
+    """Find the function that is called: in this file, or by its modules; several if that is not known."""
+    first, *rest = f"{match['owner']}{match['name']}".split("::")
+    *modules, name = [*file.uses.get(first, [first]), *rest]
+    modules = [module for module in modules if module not in _ABOVE]
     same = functions.get(name, [])[:_MOST_NAMED]
-    return [place for place in same if project.files[place.file].module == module] or same
+    near = [] if modules else [place for place in same if place.file == file.name]
+    for wanted in (file.modules + modules, modules) if modules else ():
+        near = near or [place for place in same if project.files[place.file].modules == wanted]
+    for count in (len(modules), 1) if modules else ():
+        near = near or [place for place in same if project.files[place.file].modules[-count:] == modules[-count:]]
+    return near or same
