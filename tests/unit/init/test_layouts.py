@@ -157,6 +157,32 @@ func RegisterRoutes(db *sql.DB, router *gin.RouterGroup) { router.GET("/all", x)
     ]
 
 
+def test_go__passes_on_that_a_group_requires_authentication(find: Find) -> None:
+    files = {
+        "main.go": """
+package main
+func main() {
+	v1 := r.Group("/v1")
+	orders(v1.Group("/orders", AuthRequired()))
+	admin := v1.Group("/admin", middleware.Auth(config.Get("x")))
+	panel(admin)
+	v1.Use(users.AuthMiddleware(false))
+	items(v1.Group("/items"))
+	v1.Use(users.AuthMiddleware(true))
+	plans(v1.Group("/plans"))
+}
+func orders(router *gin.RouterGroup) { router.GET("/all", x) }
+func panel(router *gin.RouterGroup) { nested(router.Group("/nested")) }
+func nested(router *gin.RouterGroup) { router.GET("/all", x) }
+func items(router *gin.RouterGroup) { router.GET("/all", x) }
+func plans(router *gin.RouterGroup) { router.GET("/all", x) }
+""",
+    }
+    assert find(find_go_routes, files) == [
+        *("/v1/admin/nested/all!", "/v1/items/all", "/v1/orders/all!", "/v1/plans/all!")
+    ]
+
+
 def test_go__does_not_guess_which_of_several_methods_is_called(find: Find) -> None:
     files = {
         "main.go": """

@@ -1,31 +1,35 @@
 """Find the routes of Go applications: net/http, chi, gorilla/mux, gin, echo and fiber."""
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import PurePosixPath
 
 from bench_action.init.routes.route import Route, make_path
-from bench_action.init.routes.syntax import drop_comments, scan_blocks
+from bench_action.init.routes.syntax import Found, drop_comments, scan_blocks
 from bench_action.init.sources import Sources
 
 _OPENING = r'\.(?:Route|Group)\(\s*"(?P<prefix>[^"]*)"\s*,\s*func'
 _WANTED = r'\b(?P<var>\w+)\s*\.\s*(?P<kind>Get|GET|Handle|HandleFunc|HandlerFunc)\(\s*"(?P<path>[^"]*)"(?P<rest>[^\n]*)'
 _GROUP = re.compile(r'\b(\w+)\s*:?=\s*(\w+)(?:\.\w+\([^)"]*\))*\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')
 _GROUPED = re.compile(r'\.(?:Group|PathPrefix|Party)\(\s*"([^"]*)"')
-_ARGUMENTS = r"[^()]{0,500}(?:\([^()]{0,500}\)[^()]{0,500}){0,5}"
-_ARGUMENT = re.compile(r"(?:[^(),]|\([^()]*\))+")
+_NESTED = r"\((?:[^()]|\([^()]{0,200}\)){0,200}\)"
+_ARGUMENTS = rf"[^()]{{0,500}}(?:{_NESTED}[^()]{{0,500}}){{0,5}}"
+_ARGUMENT = re.compile(rf"(?:[^(),]|{_NESTED})+")
 _PASSED = re.compile(r"\s*&?(?:\w+\.)*(\w+)(?:\s*\.\w+\(.*)?\s*", re.DOTALL)
 _CALL = (
-    r"(?:\b(?P<package>\w+)\.)?(?<!\w)(?P<function>(?!(?:Route|Group|func)\b)\w+)"
+    r"(?:\b(?P<package>\w+)\.)?(?<!\w)(?P<function>(?!(?:Route|Group|Use|func)\b)\w+)"
     rf"\((?=(?P<path>{_ARGUMENTS})\))"
 )
 _PARAMETER = re.compile(r"\s*(\w+)\s+.*(?:Router|Group|Engine|Echo|App|Mux)\b", re.DOTALL)
 _DECLARED = re.compile(r"\b(\w+)\s*(?:,\s*\w+\s*)?:=|\bvar\s+(\w+)")
 _GUARD = re.compile(r"auth(?!ors?\b)|jwt|login|protect", re.IGNORECASE)
-_USES_GUARD = r"\b(?P<receiver>\w+)\.Use\([^)\n]*(?:[aA]uth|[jJ][wW][tT]|[lL]ogin|[vV]erif)"
+# `AuthMiddleware(false)` lets everybody pass
+_USES_GUARD = (
+    r"\b(?P<receiver>\w+)\.Use\((?![^\n]{0,200}\(false\))[^)\n]{0,200}(?:[aA]uth|[jJ][wW][tT]|[lL]ogin|[vV]erif)"
+)
 _MOUNT = re.compile(r'\b(\w+)\.Mount\(\s*"([^"]*)"\s*,\s*&?(?:(\w+)(?:\{\})?\.)?(\w+)\(')
 _MOUNTED = re.compile(r'\b(\w+)\.Mount\(\s*"([^"]*)"\s*,\s*(\w+)\s*\)')
 _PACKAGE = re.compile(r"^package (\w+)", re.MULTILINE)
@@ -56,13 +60,14 @@ class _Function:
 class _Call:
     """A call of a function with a group. `package`: what is written before its name, which may be a variable too.
 
-    `inherits`: the group belongs to the parameter of the function that calls.
+    `inherits`: the group belongs to the parameter of the function that calls. `guarded`: it requires authentication.
     """
 
     around: _Function
     package: str
     path: str
     inherits: bool
+    guarded: bool
 
     def reaches(self, function: _Function) -> bool:
         """Whether this names the function by its package, or calls it within its own."""
@@ -77,16 +82,19 @@ class _Project:
 
     functions: Mapping[str, list[_Function]]
     calls: Mapping[tuple[str, int], list[_Call]]
-    _prefixes: dict[_Function, list[str]] = field(default_factory=dict)
+    _prefixes: dict[_Function, list[tuple[str, bool]]] = field(default_factory=dict)
 
-    def list_prefixes(self, function: _Function, depth: int = 0) -> list[str]:
-        """List the paths of the groups that a function is called with; `{mounted}` if it may be another that is."""
+    def list_prefixes(self, function: _Function, depth: int = 0) -> list[tuple[str, bool]]:
+        """List the paths of the groups that a function is called with; `{mounted}` if it may be another that is.
+
+        With each: whether the group requires authentication.
+        """
         if function not in self._prefixes:
             self._prefixes[function] = []  # of one that calls itself
             self._prefixes[function] = self._find_prefixes(function, depth)
         return self._prefixes[function]
 
-    def _find_prefixes(self, function: _Function, depth: int) -> list[str]:
+    def _find_prefixes(self, function: _Function, depth: int) -> list[tuple[str, bool]]:
         taking = function.parameter and depth < _DEEPEST
         calls = self.calls.get((function.name, function.place), [])[:_MOST_CALLS] if taking else []
         others = [each for each in self.functions.get(function.name, [])[:_MOST_CALLS] if each is not function]
@@ -96,11 +104,13 @@ class _Project:
             mine = [call for call in calls if not any(map(call.reaches, others))]
             rivals = [each for each in others if not any(call.reaches(each) for call in calls)]
         found = {
-            make_path(above, call.path): None
+            (make_path(above, call.path), call.guarded or guarded): None
             for call in mine
-            for above in (self.list_prefixes(call.around, depth + 1) if call.inherits else [""])
+            for above, guarded in (self.list_prefixes(call.around, depth + 1) if call.inherits else [("", False)])
         }
-        return ["{mounted}"] if len(found) > 1 and rivals else list(found)[:_MOST_PREFIXES] or [""]
+        if rivals and len({path for path, _ in found}) > 1:
+            return [("{mounted}", any(guarded for _, guarded in found))]
+        return list(found)[:_MOST_PREFIXES] or [("", False)]
 
 
 def find_go_routes(sources: Sources) -> Iterator[Route]:
@@ -110,29 +120,36 @@ def find_go_routes(sources: Sources) -> Iterator[Route]:
     functions = {file: _read_functions(file, text) for file, text in texts.items()}
     project, mounted = _find_calls(texts, functions), _find_mounted(texts, functions)
     for file, text in texts.items():
-        made = [
-            (match.start(), match[1], _GUARD.search(text[match.end() : text.find("\n", match.end())]) is not None)
-            for match in _GROUP.finditer(text)
-        ]
-        guards, known = dict[str, bool](), 0  # the last group of each name so far
+        guards = _find_guards(text)
         for found in scan_blocks(text, _OPENING, _WANTED, inside=_USES_GUARD):
-            while known < len(made) and made[known][0] < found.match.start():
-                _, name, guards[name] = made[known]
-                known += 1
             path = _read_path(found.match)
             if path is None:
                 continue
-            function, variable, chain = (
-                _find_around(functions[file], found.match.start()),
-                found.match["var"],
-                set[str](),
-            )
-            prefix, top = _follow(variable, function.groups, chain)
-            behind = any(guards.get(name) or name in found.guards for name in {variable, *chain})
-            behind = behind or _is_behind(found.match["rest"])
+            function, chain = _find_around(functions[file], found.match.start()), {found.match["var"]}
+            prefix, top = _follow(found.match["var"], function.groups, chain)
+            behind = _is_guarded(chain, found, guards) or _is_behind(found.match["rest"])
             mount = _find_mount(function, mounted)
-            for above in project.list_prefixes(function) if top == function.parameter else [""]:
-                yield Route(make_path(mount, above, prefix, *found.prefixes, path), file, behind)
+            for above, guarded in project.list_prefixes(function) if top == function.parameter else [("", False)]:
+                yield Route(make_path(mount, above, prefix, *found.prefixes, path), file, behind or guarded)
+
+
+def _find_guards(text: str) -> dict[str, list[tuple[int, bool]]]:
+    """Find where groups are made, by their variables, and whether they require authentication."""
+    found: dict[str, list[tuple[int, bool]]] = {}
+    for match in _GROUP.finditer(text):
+        guarded = _GUARD.search(text[match.end() : text.find("\n", match.end())]) is not None
+        found.setdefault(match[1], []).append((match.start(), guarded))
+    return found
+
+
+def _is_guarded(names: Iterable[str], found: Found, guards: Mapping[str, list[tuple[int, bool]]]) -> bool:
+    """Whether one of several groups requires authentication, by how it was made last or by what its block says."""
+    for name in names:
+        made = guards.get(name, [])
+        index = bisect_left(made, (found.match.start(), False))
+        if name in found.guards or (index and made[index - 1][1]):
+            return True
+    return False
 
 
 def _read_functions(file: str, text: str) -> list[_Function]:
@@ -168,17 +185,21 @@ def _find_calls(texts: Mapping[str, str], functions: Mapping[str, list[_Function
     places = {name: dict.fromkeys(each.place for each in listed) for name, listed in taking.items()}
     calls: dict[tuple[str, int], list[_Call]] = {}
     for file, text in texts.items():
-        for found in scan_blocks(text, _OPENING, _CALL):
+        guards = _find_guards(text)
+        for found in scan_blocks(text, _OPENING, _CALL, inside=_USES_GUARD):
             name, around = found.match["function"], _find_around(functions[file], found.match.start())
             for place in places.get(name, ()):
                 arguments = _ARGUMENT.findall(found.match["path"])
                 passed = _PASSED.fullmatch(arguments[place]) if place < len(arguments) else None
                 if passed is not None:
-                    prefix, top = _follow(passed[1], around.groups, set())
+                    chain = {passed[1]}
+                    prefix, top = _follow(passed[1], around.groups, chain)
                     path = make_path(prefix, *found.prefixes, *_GROUPED.findall(arguments[place]))
                     package = found.match["package"] or ""
                     inherits = bool(top) and top == around.parameter
-                    calls.setdefault((name, place), []).append(_Call(around, package, path, inherits))
+                    made = _GROUPED.split(arguments[place])[-1]  # what a group that is made there uses
+                    behind = _is_guarded(chain, found, guards) or _GUARD.search(made) is not None
+                    calls.setdefault((name, place), []).append(_Call(around, package, path, inherits, behind))
     return _Project(taking, calls)
 
 
@@ -213,10 +234,12 @@ def _read_path(match: re.Match[str]) -> str | None:
 def _follow(variable: str, groups: Mapping[str, tuple[str, str]], chain: set[str]) -> tuple[str, str]:
     """Follow a variable to the groups that it was made from; return their common prefix, and the variable above."""
     parts: list[str] = []
-    while variable in groups and variable not in chain and len(parts) < _DEEPEST:
-        chain.add(variable)
+    while variable in groups and len(parts) < _DEEPEST:  # `chain`: the groups on the way, from the first one
         variable, prefix = groups[variable]
         parts.insert(0, prefix)
+        if variable in chain or variable not in groups:
+            break
+        chain.add(variable)
     return make_path(*parts) if parts else "", variable
 
 
@@ -226,7 +249,7 @@ def _find_mounted(texts: Mapping[str, str], functions: Mapping[str, list[_Functi
     for file, text in texts.items():
         for match in _MOUNT.finditer(text):
             around = _find_around(functions[file], match.start())
-            path = make_path(_follow(match[1], around.groups, set())[0], match[2])
+            path = make_path(_follow(match[1], around.groups, {match[1]})[0], match[2])
             found.setdefault((match[3] or "", match[4]), path)
     return found
 
