@@ -108,6 +108,7 @@ def test_files__that_would_take_long_do_not(draft: Make, tmp_path: Path, name: s
         (find_node_routes, "server.js", "app.get<" * 50_000),
         (find_node_routes, "server.js", "app.use('/a', b)\n" * 20_000),
         (find_node_routes, "x.controller.ts", "@Controller(" * 10_000),
+        (find_django_routes, "urls.py", f"a = []\nurlpatterns = [{'*a, ' * 50_000}]"),
     ],
 )
 def test_routes__of_files_that_would_take_long_do_not(find: Finder, name: str, text: str) -> None:

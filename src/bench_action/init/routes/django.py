@@ -61,10 +61,12 @@ class _Reader:
     sources: Sources
     views: _Views
     _imports: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    _lists: dict[str, Mapping[str, list[ast.expr]]] = field(default_factory=dict)
+    _modules: dict[str, str | None] = field(default_factory=dict)
 
     def read_module(self, name: str, prefix: str, depth: int) -> Iterator[Route]:
         """Read the `urlpatterns` of a module, named with dots."""
-        file = _find_module(self.sources, name)
+        file = self._find_module(name)
         if file is not None and depth < _DEEPEST:
             tree = parse_python(self.sources.read(file))
             yield from self._read_list(tree, "urlpatterns", prefix, file, depth)
@@ -72,31 +74,28 @@ class _Reader:
             yield Route(make_path(prefix), name)
 
     def _read_list(self, tree: ast.Module, name: str, prefix: str, file: str, depth: int) -> Iterator[Route]:
-        if depth >= _DEEPEST:
-            return
-        for node in walk(tree):
-            if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) and node.value is not None:
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                if name in map(get_name, targets):
-                    yield from self._read_patterns(tree, node.value, prefix, file, depth)
+        if file not in self._lists:
+            self._lists[file] = _find_assigned(tree)
+        for value in self._lists[file].get(name, []) if depth < _DEEPEST else ():
+            yield from self._read_patterns(tree, value, prefix, file, depth)
 
     def _read_patterns(self, tree: ast.Module, value: ast.AST, prefix: str, file: str, depth: int) -> Iterator[Route]:
         """Read an expression of patterns: a list, a sum of lists, the name of another list, or a router's `.urls`."""
-        if isinstance(value, ast.List | ast.Tuple | ast.BinOp):
-            for item in _list_summands(value) if isinstance(value, ast.BinOp) else value.elts:
-                yield from self._read_patterns(tree, item, prefix, file, depth)
-        elif isinstance(value, ast.Starred):
-            yield from self._read_patterns(tree, value.value, prefix, file, depth)
-        elif isinstance(value, ast.Call):
-            yield from self._read_call(tree, value, prefix, file, depth)
-        elif name := get_name(value):
+        names: dict[str, None] = {}
+        for item in _list_terms(value):
+            if isinstance(item, ast.Call):
+                yield from self._read_call(tree, item, prefix, file, depth)
+            elif name := get_name(item):
+                names[name] = None
+        for name in names:
             router, _, attribute = name.rpartition(".")
             if attribute == "urls":
                 module, _, last = self._find_import(tree, file, router).rpartition(".")
-                other = _find_module(self.sources, module) if module else None
-                if other is not None:
-                    tree, router, file = parse_python(self.sources.read(other)), last, other
-                yield from self._read_router(tree, router, prefix, file)
+                other = self._find_module(module) if module else None
+                if other is None:
+                    yield from self._read_router(tree, router, prefix, file)
+                else:
+                    yield from self._read_router(parse_python(self.sources.read(other)), last, prefix, other)
             elif not router:
                 yield from self._read_list(tree, name, prefix, file, depth + 1)
 
@@ -145,6 +144,13 @@ class _Reader:
                     if not any((view, action) in self.views.lacking for view in views):
                         yield Route(make_path(prefix, path), file, behind)
 
+    def _find_module(self, name: str) -> str | None:
+        if name not in self._modules:
+            path = name.replace(".", "/")
+            endings = (f"/{path}.py", f"/{path}/__init__.py")
+            self._modules[name] = next((file for file in self.sources.names if f"/{file}".endswith(endings)), None)
+        return self._modules[name]
+
     def _find_import(self, tree: ast.Module, file: str, name: str) -> str:
         if file not in self._imports:
             self._imports[file] = _list_imports(tree, file)
@@ -158,7 +164,7 @@ class _Reader:
             rest.insert(0, last)
         if owner:
             module, _, last = ".".join([self._find_import(tree, file, owner), *rest]).rpartition(".")
-            top = _find_module(self.sources, module) or ""
+            top = self._find_module(module) or ""
         else:
             last, top = name.rpartition(".")[2], f"{PurePosixPath(file).parent}/__init__.py".removeprefix("./")
         files = self.views.defined.get(last, [])
@@ -188,12 +194,6 @@ def _get_pattern(node: ast.AST) -> str | None:
     return "" if get_name(node) else get_text(node)
 
 
-def _find_module(sources: Sources, name: str) -> str | None:
-    path = name.replace(".", "/")
-    endings = (f"{path}.py", f"{path}/__init__.py")
-    return next((file for file in sources.names if any(f"/{file}".endswith(f"/{ending}") for ending in endings)), None)
-
-
 def _list_imports(tree: ast.Module, file: str) -> dict[str, str]:
     """List what the imports of a file name, from the top of the repository: name → dotted name."""
     found, package = dict[str, str](), PurePosixPath(file).parts[:-1]
@@ -206,14 +206,29 @@ def _list_imports(tree: ast.Module, file: str) -> dict[str, str]:
     return found
 
 
-def _list_summands(value: ast.BinOp) -> list[ast.expr]:
-    """List the parts of a sum of lists from left to right, without recursion."""
-    parts, first = list[ast.expr](), value.left
-    parts.append(value.right)
-    while isinstance(first, ast.BinOp):
-        parts.append(first.right)
-        first = first.left
-    return [first, *reversed(parts)]
+def _find_assigned(tree: ast.Module) -> dict[str, list[ast.expr]]:
+    """Find what a file assigns to each name, or adds to it."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in walk(tree):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                found.setdefault(get_name(target), []).append(node.value)
+    return found
+
+
+def _list_terms(value: ast.AST) -> Iterator[ast.AST]:
+    """List what lists and sums of them contain, in order and without recursion."""
+    waiting = [value]
+    while waiting:
+        term = waiting.pop()
+        if isinstance(term, ast.List | ast.Tuple):
+            waiting.extend(reversed(term.elts))
+        elif isinstance(term, ast.BinOp):
+            waiting.extend([term.right, term.left])
+        elif isinstance(term, ast.Starred):
+            waiting.append(term.value)
+        else:
+            yield term
 
 
 def _find_views(sources: Sources, code: list[str]) -> _Views:
