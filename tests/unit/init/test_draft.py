@@ -435,6 +435,18 @@ def test_profiles__have_a_long_warm_up_with_spring_boot(repository: Repository) 
     assert make_draft(repository(files)).compiler == "the JVM"
 
 
+@pytest.mark.parametrize(("code", "only"), [("", True), ("@app.get('/items')\ndef items(): ...", False)])
+def test_profiles__say_that_a_health_check_does_little_work(repository: Repository, code: str, only: bool) -> None:
+    main = f"app = FastAPI()\n@app.get('/healthz')\ndef health(): ...\n{code}"
+    text = render_configuration(
+        make_draft(repository({"Dockerfile": "FROM x", "requirements.txt": "fastapi", "main.py": main}))
+    )
+    assert ("# Only a health check was found, which does little work" in text) == only
+    assert [profile["path"] for profile in yaml.safe_load(text)["profiles"].values()] == (
+        ["/healthz"] if only else ["/items"]
+    )
+
+
 def test_names_from_a_repository__stay_inside_their_comment(repository: Repository) -> None:
     files = {**WITHOUT_COMPOSE, "x.py": 'os.environ["A_KEY"]', "compose.yml": 'services: {"a\\nb: 1": {build: .}}'}
     assert yaml.safe_load(render_configuration(make_draft(repository(files))))["variants"].keys() == {"a-b-1"}
